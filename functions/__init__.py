@@ -1,0 +1,1 @@
+"""One folder is one verb is one Knative Service."""

@@ -1,0 +1,1 @@
+"""The camera doctor: looks at the first chunk of each session."""

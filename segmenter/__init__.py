@@ -1,0 +1,1 @@
+"""A camera becomes chunks in the bucket."""

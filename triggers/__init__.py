@@ -1,0 +1,1 @@
+"""Something happened: an event goes to the right function."""

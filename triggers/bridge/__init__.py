@@ -1,0 +1,1 @@
+"""Bucket notifications become CloudEvents, and CloudEvents reach the Broker."""
