@@ -1,0 +1,64 @@
+# bash with pipefail: a failing command in a pipe fails the recipe.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
+# Running out of the checkout needs no build of a package, and so none of its unpinned build tools.
+export PYTHONPATH := $(CURDIR)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+##@ Every day
+.PHONY: help demo test check fix up down bench
+demo: $(VENV)/runtime tools ## Watch detections: starts everything and feeds three cameras (ARGS=--once ends by itself)
+	$(BIN)/python -m sluice.cli.main demo $(ARGS)
+
+test: $(VENV)/dev tools ## All tests on real services (ARGS="-k name" for some)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/dev ## Style, types, documents and architecture, in seconds
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q -p no:cacheprovider tests/test_architecture.py tests/unit/test_docs_settings.py tests/unit/test_docs_events.py
+
+fix: $(VENV)/dev ## Let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/dev tools ## Latency, cold start and import time beside their budgets
+	$(BIN)/python -m tests.bench.line $(ARGS)
+
+##@ The local runtime
+.PHONY: tools clean
+up: $(VENV)/runtime tools ## Start everything in the foreground (ARGS=--detach)
+	$(BIN)/python -m sluice.cli.main up $(ARGS)
+
+down: $(VENV)/runtime ## Stop everything
+	$(BIN)/python -m sluice.cli.main down $(ARGS)
+
+tools: $(VENV)/runtime ## Find or build minio, nats-server and Triton; fetch weights and clips
+	$(BIN)/python -m sluice.local.install $(TOOLS)
+
+clean: ## Remove the environment and all local state; the tools' cache stays
+	rm -rf $(VENV) .sluice
+
+##@ Set-up
+$(VENV)/python:
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or later is needed, this is " + sys.version.split()[0] + "; try make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/runtime: requirements.txt | $(VENV)/python
+	$(PIP) -r requirements.txt
+	touch $@
+
+$(VENV)/dev: requirements-dev.txt | $(VENV)/runtime
+	$(PIP) -r requirements-dev.txt
+	touch $@
+
+help: ## This text
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
