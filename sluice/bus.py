@@ -1,10 +1,19 @@
 """The messenger: the port, and NatsBus for NATS JetStream."""
 
+import re
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
+from sluice.settings import BusSettings
 from sluice.topology import Bucket, Consumer, Stream
+
+if TYPE_CHECKING:
+    from sluice.jetstream.connection import Connection
+
+KEY: Final = re.compile(r"[-/_=a-zA-Z0-9]+(\.[-/_=a-zA-Z0-9]+)*")
+"""What a bucket takes as a key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,15 +30,30 @@ class Message(Protocol):
     """A message of a consumer; whoever fetched it ends it by exactly one of ack, nak, term."""
 
     @property
-    def subject(self) -> str: ...
+    def subject(self) -> str:
+        """Where it was published."""
+        ...
+
     @property
-    def payload(self) -> bytes: ...
+    def payload(self) -> bytes:
+        """Its body."""
+        ...
+
     @property
-    def headers(self) -> Mapping[str, str]: ...
+    def headers(self) -> Mapping[str, str]:
+        """Its headers; names are case-sensitive."""
+        ...
+
     @property
-    def stream(self) -> str: ...
+    def stream(self) -> str:
+        """The stream that holds it."""
+        ...
+
     @property
-    def stream_seq(self) -> int: ...
+    def stream_seq(self) -> int:
+        """Its number in the stream."""
+        ...
+
     @property
     def deliveries(self) -> int:
         """How often it was delivered, this time included."""
@@ -64,7 +88,10 @@ class KeyValueEntry:
 class KeyValue(Protocol):
     """A bucket of NATS' key-value store."""
 
-    def get(self, key: str) -> KeyValueEntry | None: ...
+    def get(self, key: str) -> KeyValueEntry | None:
+        """The newest value; None when there is none, or none any more."""
+        ...
+
     def put(self, key: str, value: bytes) -> int:
         """Write whatever was there; returns the revision."""
         ...
@@ -77,7 +104,10 @@ class KeyValue(Protocol):
         """Write only if the key is still at *revision*; raises ConflictError."""
         ...
 
-    def delete(self, key: str) -> None: ...
+    def delete(self, key: str) -> None:
+        """Take the key out; watchers are told."""
+        ...
+
     def watch(self, *, idle_s: float) -> Iterator[KeyValueEntry | None]:
         """Every entry as it is now, then each change; None whenever *idle_s* pass without one."""
         ...
@@ -127,3 +157,63 @@ class Bus(Protocol):
     def close(self) -> None:
         """Flush and disconnect."""
         ...
+
+
+class NatsBus:
+    """NATS JetStream. May be used from many threads; they share one connection."""
+
+    def __init__(self, settings: BusSettings, *, name: str = "sluice") -> None:
+        self._settings = settings
+        self._name = name
+        self._lock = threading.Lock()
+        self._opened: Connection | None = None
+
+    def publish(
+        self, subject: str, payload: bytes, *, message_id: str, headers: Mapping[str, str] | None = None
+    ) -> Published:
+        """Publish and wait for the stream's acknowledgement; raises UnusableInputError for what is too large."""
+        from sluice.jetstream import messages  # noqa: PLC0415 (see _connection)
+
+        return messages.publish(self._connection(), subject, payload, message_id=message_id, headers=headers or {})
+
+    def subscribe(self, consumer: Consumer) -> Subscription:
+        """Bind to a durable consumer; whether it exists shows at the first fetch, and at every other one."""
+        from sluice.jetstream.messages import NatsSubscription  # noqa: PLC0415 (see _connection)
+
+        return NatsSubscription(self._connection(), stream=consumer.stream, consumer=consumer.name)
+
+    def bucket(self, name: str) -> KeyValue:
+        """Bind to a key-value bucket; whether it exists shows at the first use, and at every other one."""
+        from sluice.jetstream.keyvalue import NatsKeyValue  # noqa: PLC0415 (see _connection)
+
+        return NatsKeyValue(self._connection(), name=name)
+
+    def differences(
+        self, streams: Sequence[Stream], consumers: Sequence[Consumer], buckets: Sequence[Bucket]
+    ) -> tuple[str, ...]:
+        """What would have to change at the server; raises SettingsError if it is too old."""
+        from sluice.jetstream import definitions  # noqa: PLC0415 (see _connection)
+
+        return definitions.differences(self._connection(), streams, consumers, buckets)
+
+    def ensure(
+        self, streams: Sequence[Stream], consumers: Sequence[Consumer], buckets: Sequence[Bucket]
+    ) -> tuple[str, ...]:
+        """Make and mend; raises SettingsError for what cannot be changed in place, and if the server is too old."""
+        from sluice.jetstream import definitions  # noqa: PLC0415 (see _connection)
+
+        return definitions.ensure(self._connection(), streams, consumers, buckets)
+
+    def close(self) -> None:
+        """Disconnect; a later call connects anew."""
+        if self._opened:
+            self._opened.close()
+
+    def _connection(self) -> "Connection":
+        """Made at the first call: importing nats-py takes 0.1 s, and its modules import the port from here."""
+        from sluice.jetstream.connection import Connection  # noqa: PLC0415 (as said above)
+
+        with self._lock:
+            if self._opened is None:
+                self._opened = Connection(self._settings, name=self._name)
+            return self._opened

@@ -1,0 +1,75 @@
+"""The NATS server that the local runtime and the tests start, and its users' rights."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from sluice.local.program import Program, accepts_connections
+
+ADMIN: Final = "admin"
+MAX_STORE: Final = "1TB"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NatsUser:
+    """A user, and the subjects open to it; admin without any has them all."""
+
+    name: str
+    password: str = field(repr=False)
+    publish: tuple[str, ...] = ()
+    subscribe: tuple[str, ...] = ()
+
+
+def nats_config(*, port: int, store: Path, users: Sequence[NatsUser], monitor_port: int | None = None) -> str:
+    """The server's configuration file."""
+    lines = [
+        "server_name: sluice",
+        f"listen: {_quoted(f'127.0.0.1:{port}')}",
+        "jetstream {",
+        f"  store_dir: {_quoted(str(store))}",
+        "  # By default an acknowledged message may stay unwritten for two minutes.",
+        "  sync_interval: always",
+        "  # A stream's max_bytes counts as used from the start. The default, three quarters of the free disk, is less",
+        "  # than the streams' sum on a small machine, and they could not be made.",
+        f"  max_file_store: {MAX_STORE}",
+        "}",
+        "authorization {",
+        "  users: [",
+        *(f"    {_user(user)}" for user in users),
+        "  ]",
+        "}",
+    ]
+    if monitor_port is not None:
+        lines.insert(2, f"http: {_quoted(f'127.0.0.1:{monitor_port}')}")
+    return "\n".join(lines) + "\n"
+
+
+def nats_program(*, binary: Path, config: Path, port: int, log: Path) -> Program:
+    """The server; it listens only when it has recovered its streams."""
+    return Program(
+        name="nats",
+        command=(str(binary), "--config", str(config)),
+        log=log,
+        ready=lambda: accepts_connections(port),
+    )
+
+
+def _user(user: NatsUser) -> str:
+    who = f"user: {_quoted(user.name)}, password: {_quoted(user.password)}"
+    if user.name == ADMIN and not user.publish and not user.subscribe:
+        return f"{{{who}}}"
+    rights = f"publish: {_subjects(user.publish)}, subscribe: {_subjects(user.subscribe)}"
+    return f"{{{who}, permissions: {{{rights}}}}}"
+
+
+def _subjects(allowed: tuple[str, ...]) -> str:
+    # The server takes an empty list of allowed subjects for "everything".
+    if not allowed:
+        return '{deny: [">"]}'
+    return f"{{allow: [{', '.join(map(_quoted, allowed))}]}}"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
