@@ -47,7 +47,7 @@ def ensure(
             except ServiceUnavailableError:
                 raise
             except APIError as error:
-                raise SettingsError((f"NATS refuses {change.sentence}: {reason(error)}",)) from error
+                raise SettingsError((f"NATS will not mend this: {change.sentence}: {reason(error)}",)) from error
         return tuple(change.sentence for change in plan)
 
     return connection.call(work, about="$JS.API")

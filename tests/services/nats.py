@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from subprocess import Popen
@@ -11,6 +10,7 @@ import pytest
 
 from sluice.local import program
 from sluice.local.nats import NatsUser, nats_config, nats_program
+from sluice.local.tools import find_nats_server
 from sluice.settings import BusSettings
 
 READY_S = 20
@@ -55,6 +55,11 @@ class NatsServer:
             program.kill(self._process)
             self._process = None
 
+    def signal(self, number: int) -> None:
+        """Send it a signal, such as SIGSTOP."""
+        if self._process:
+            self._process.send_signal(number)
+
     def restart(self) -> None:
         """End it properly and start it again."""
         self.stop()
@@ -69,9 +74,9 @@ class NatsServer:
 
 def nats_binary() -> Path:
     """The server's program; skips the test without one, or fails it in CI."""
-    found = shutil.which("nats-server", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    found = find_nats_server()
     if found:
-        return Path(found)
+        return found
     remedy = "nats-server is missing: run `make tools`"
     if os.environ.get("CI"):
         pytest.fail(remedy)
