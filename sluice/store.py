@@ -1,9 +1,20 @@
-"""The object store: the port, and S3Store for any S3 server."""
+"""The object store: the port, and S3Store for any S3 server (docs/adr/0002-one-s3-client.md)."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Protocol
+from datetime import datetime, timedelta
+from io import BytesIO
+from typing import Final, Protocol
+
+from sluice.errors import UnavailableError
+from sluice.s3 import answers
+from sluice.s3.connection import Connection
+from sluice.settings import StoreSettings
+from sluice.storable import checked_key, checked_metadata, checked_range
+
+_SMALLEST_PART: Final = 5 << 20
+"""That minio-py takes. Ours is as large as the body: one PUT writes it whole, and is one event."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +52,11 @@ class ObjectStore(Protocol):
         ...
 
     def put(
-        self, key: str, body: bytes, *, content_type: str = "application/octet-stream",
+        self,
+        key: str,
+        body: bytes,
+        *,
+        content_type: str = "application/octet-stream",
         metadata: Mapping[str, str] | None = None,
     ) -> str:
         """Write the object whatever was there; returns its etag."""
@@ -66,3 +81,87 @@ class ObjectStore(Protocol):
     def presign(self, key: str, *, expires_s: int = 3600) -> str:
         """A URL that reads the object without credentials until it expires."""
         ...
+
+
+class S3Store:
+    """One bucket of any S3 server; needs no more rights than each call names, and never asks for the bucket itself."""
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self._bucket = settings.bucket
+        self._timeout_s = settings.timeout_s
+        self._connection = Connection(settings)
+
+    def get(self, key: str, *, first: int = 0, last: int | None = None, limit: int | None = None) -> StoredObject:
+        """See ObjectStore.get; with a range, the limit is on the bytes asked for."""
+        checked_range(first, last)
+        ranged = {"Range": f"bytes={first}-{'' if last is None else last}"} if first or last is not None else {}
+        deadline = time.monotonic() + self._timeout_s
+        with self._connection.translated("get", checked_key(key), first=first):
+            answer = self._connection.client().get_object(self._bucket, key, request_headers=ranged)
+            try:
+                body = answers.read(answer, key, limit=limit, deadline=deadline)
+            finally:
+                answer.close()  # read to its end, its connection is in the pool again and stays open
+        return StoredObject(key=key, body=body, etag=answers.etag(answer), metadata=answers.metadata(answer))
+
+    def put(
+        self,
+        key: str,
+        body: bytes,
+        *,
+        content_type: str = "application/octet-stream",
+        metadata: Mapping[str, str] | None = None,
+    ) -> str:
+        """See ObjectStore.put; metadata is printable ASCII under lower-case names, anything else a ValueError."""
+        named = answers.headers(checked_metadata(metadata))
+        part = max(len(body), _SMALLEST_PART)
+        with self._connection.translated("put", checked_key(key)):
+            written = self._connection.client().put_object(
+                self._bucket, key, BytesIO(body), len(body), content_type, metadata=named, part_size=part
+            )
+        return str(written.etag)
+
+    def create(self, key: str, body: bytes, *, content_type: str = "application/json") -> str:
+        """See ObjectStore.create."""
+        with self._connection.translated("create", checked_key(key), expected="no object"):
+            return self._connection.put_if({"If-None-Match": "*"}, key, body, content_type)
+
+    def replace(self, key: str, body: bytes, *, etag: str, content_type: str = "application/json") -> str:
+        """See ObjectStore.replace."""
+        with self._connection.translated("replace", checked_key(key), expected=f"etag {etag}"):
+            return self._connection.put_if({"If-Match": f'"{etag}"'}, key, body, content_type)
+
+    def list(self, prefix: str, *, after: str = "") -> Iterator[ListedObject]:
+        """See ObjectStore.list."""
+        if not after.startswith(prefix):
+            # MinIO answers a start-after outside the prefix with nothing (cmd/metacache-server-pool.go); S3 compares.
+            if after > prefix:
+                return
+            after = ""
+        with self._connection.translated("list", prefix):
+            found = self._connection.client().list_objects(self._bucket, prefix, recursive=True, start_after=after)
+        while True:
+            with self._connection.translated("list", prefix):
+                each = next(found, None)
+            if each is None:
+                return
+            yield ListedObject(key=each.object_name, size_bytes=each.size, etag=each.etag, modified=each.last_modified)
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """See ObjectStore.delete; goes on to the end and then raises if any is left."""
+        doomed = [checked_key(key) for key in keys]
+        if not doomed:
+            return
+        with self._connection.translated("delete", doomed[0]):
+            left = self._connection.delete(doomed)
+        if left:
+            raise UnavailableError("store", f"{len(left)} of {len(doomed)} objects not deleted, the first: {left[0]}")
+
+    def presign(self, key: str, *, expires_s: int = 3600) -> str:
+        """See ObjectStore.presign; asks nothing of the server, so it works for absent keys and without rights, too."""
+        lifetime = timedelta(seconds=expires_s)
+        return str(self._connection.client().presigned_get_object(self._bucket, checked_key(key), expires=lifetime))
+
+    def close(self) -> None:
+        """Close what is idle; the next call connects again."""
+        self._connection.close()

@@ -1,0 +1,108 @@
+"""The one connection pool of an S3Store; minio is loaded when it is first used, as a cold start may not need it."""
+
+import ssl
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from sluice.errors import SettingsError, UnavailableError
+from sluice.s3 import answers
+from sluice.settings import StoreSettings
+
+_IDLE_CONNECTIONS: Final = 16
+_SIGNED_FOR: Final = timedelta(minutes=15)
+"""As much clock skew as a store forgives a request that is signed in its headers."""
+
+
+class Connection:
+    """Connects at first use, is shared by threads, tries once.
+
+    Trying again would let a conditional PUT whose answer was lost conflict with itself, and double every wait.
+    """
+
+    def __init__(self, settings: StoreSettings) -> None:
+        url = urlsplit(settings.url)
+        odd = url.path.strip("/") or url.query or url.fragment or "@" in url.netloc
+        if url.scheme not in ("http", "https") or not url.netloc or odd:
+            raise SettingsError(("SLUICE_S3_URL: expected http(s)://host:port and nothing else",))
+        self._settings = settings
+        self._host, self._secure = url.netloc, url.scheme == "https"
+        self._lock = threading.Lock()
+        self._pool: Any = None
+        self._client: Any = None
+
+    def client(self) -> Any:
+        """The minio.Minio of this process."""
+        with self._lock:
+            if self._client is None:
+                self._open()
+            return self._client
+
+    def close(self) -> None:
+        """Close what is idle; the next request connects again."""
+        if self._pool:
+            self._pool.clear()
+
+    def put_if(self, condition: Mapping[str, str], key: str, body: bytes, content_type: str) -> str:
+        """PUT under an If-Match or If-None-Match, which minio-py cannot say; returns the etag.
+
+        The condition is not signed, nor need it be: who can change our headers can as well swallow the request.
+        """
+        from minio.error import S3Error  # noqa: PLC0415 (see _open)
+
+        url = self.client().get_presigned_url("PUT", self._settings.bucket, key, expires=_SIGNED_FOR)
+        answer = self._pool.urlopen("PUT", url, body=body, headers={"Content-Type": content_type, **condition})
+        if answer.status != 200:
+            raise S3Error.fromxml(answer)
+        return answers.etag(answer)
+
+    def delete(self, keys: Sequence[str]) -> list[str]:
+        """Delete in batches of 1000; returns what is left, as `key: why`."""
+        from minio.deleteobjects import DeleteObject  # noqa: PLC0415 (see _open)
+
+        doomed = [DeleteObject(key) for key in keys]
+        left = self.client().remove_objects(self._settings.bucket, doomed)
+        return [f"{each.name}: {each.code}" for each in left if each.code != "NoSuchKey"]
+
+    @contextmanager
+    def translated(self, action: str, key: str, *, first: int = 0, expected: str | None = None) -> Iterator[None]:
+        """Turn what minio-py and urllib3 raise into errors of ours; none holds a signed URL."""
+        from xml.etree.ElementTree import ParseError  # noqa: PLC0415 (see _open)
+
+        from minio.error import MinioException, S3Error  # noqa: PLC0415 (see _open)
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415 (see _open)
+
+        settings = self._settings
+        try:
+            yield
+        except S3Error as error:
+            what = f"{action} {key!r} in bucket {settings.bucket!r} as {settings.access_key!r}"
+            raise answers.refusal(error, what, key, first=first, expected=expected) from error
+        except (MinioException, ParseError) as error:
+            raise UnavailableError("store", f"{action} {key!r}: not an answer of S3: {str(error)[:200]}") from error
+        except (HTTPError, OSError) as error:
+            # The pool's other connections lead to the same dead server, and each would cost somebody a whole timeout.
+            self.close()
+            raise UnavailableError("store", f"{action} {key!r}: {str(error)[:200]}") from error
+
+    def _open(self) -> None:
+        from minio import Minio  # noqa: PLC0415 (150 ms that only a process that uses the store should pay)
+        from urllib3 import PoolManager, Timeout  # noqa: PLC0415 (same)
+
+        settings = self._settings
+        # The system's certificates, or those of SSL_CERT_FILE, which OpenSSL itself reads.
+        tls = {"ssl_context": ssl.create_default_context()} if self._secure else {}
+        self._pool = PoolManager(
+            timeout=Timeout(total=settings.timeout_s), retries=False, maxsize=_IDLE_CONNECTIONS, **tls
+        )
+        self._client = Minio(
+            self._host,
+            access_key=settings.access_key,
+            secret_key=settings.secret_key,
+            secure=self._secure,
+            region=settings.region,  # without it minio-py first asks where the bucket is, which our users may not
+            http_client=self._pool,
+        )

@@ -1,0 +1,127 @@
+"""A real MinIO server for tests, as the local runtime starts it."""
+
+import itertools
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from subprocess import Popen
+
+import pytest
+
+from sluice.local import program
+from sluice.local.minio import NatsTarget, minio_program
+from sluice.settings import StoreSettings
+
+READY_S = 30
+
+
+class MinioServer:
+    """One server on a loopback port of its own; it keeps its port and its data when it is started again."""
+
+    root_user = "tests-root"
+    root_password = "only-for-tests"
+    region = "lab-1"
+
+    def __init__(
+        self, binary: Path, folder: Path, *, notify: Sequence[NatsTarget] = (), certificates: Path | None = None
+    ) -> None:
+        port = program.free_port()
+        self.url = f"{'https' if certificates else 'http'}://127.0.0.1:{port}"
+        self._process: Popen[bytes] | None = None
+        self._numbers = itertools.count(1)
+        self._program = minio_program(
+            binary=binary,
+            data=folder / "data",
+            port=port,
+            log=folder / "minio.log",
+            root_user=self.root_user,
+            root_password=self.root_password,
+            region=self.region,
+            queue_dir=folder / "queue",
+            notify=notify,
+            certificates=certificates,
+        )
+
+    @property
+    def pid(self) -> int | None:
+        """The running process."""
+        return self._process.pid if self._process else None
+
+    def settings(self, bucket: str, *, timeout_s: float = 10.0, user: tuple[str, str] | None = None) -> StoreSettings:
+        """How *user*, or root, reaches *bucket*."""
+        access_key, secret_key = user or (self.root_user, self.root_password)
+        return StoreSettings(
+            url=self.url,
+            region=self.region,
+            bucket=bucket,
+            access_key=access_key,
+            secret_key=secret_key,
+            timeout_s=timeout_s,
+        )
+
+    def new_bucket(self) -> str:
+        """Make an empty bucket with a name of its own."""
+        from minio import Minio
+
+        name = f"bucket-{next(self._numbers)}"
+        host = self.url.partition("://")[2]
+        root = Minio(host, self.root_user, self.root_password, secure=False, region=self.region)
+        root.make_bucket(name)
+        return name
+
+    def start(self) -> None:
+        """Start it and wait until it takes objects."""
+        if self._process is None:
+            self._process = program.start(self._program)
+            program.wait_ready(self._program, self._process, timeout_s=READY_S)
+
+    def stop(self) -> None:
+        """Ask it to end."""
+        if self._process:
+            program.stop(self._process)
+            self._process = None
+
+    def kill(self) -> None:
+        """End it without a word."""
+        if self._process:
+            program.kill(self._process)
+            self._process = None
+
+    def restart(self) -> None:
+        """End it properly and start it again."""
+        self.stop()
+        self.start()
+
+
+@pytest.fixture(scope="session")
+def minio_binary() -> Path:
+    """The server's program; skips the test without one, or fails it in CI."""
+    found = shutil.which("minio")
+    if found:
+        return Path(found)
+    remedy = "minio is missing: run `make tools`"
+    if os.environ.get("CI"):
+        pytest.fail(remedy)
+    pytest.skip(remedy)
+
+
+@pytest.fixture(scope="session")
+def minio_server(minio_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MinioServer]:
+    """One server for all tests of a run, which therefore use buckets of their own, and leave it running."""
+    server = MinioServer(minio_binary, tmp_path_factory.mktemp("minio"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def bucket(minio_server: MinioServer) -> str:
+    """The name of an empty bucket."""
+    return minio_server.new_bucket()
+
+
+@pytest.fixture
+def store_settings(minio_server: MinioServer, bucket: str) -> StoreSettings:
+    """How root reaches the empty bucket."""
+    return minio_server.settings(bucket)
