@@ -354,6 +354,17 @@ assert not [name for name in sys.modules if name.split(".")[0] in ("nats", "asyn
     assert subprocess.run([sys.executable, "-c", script], timeout=30, check=False).returncode == 0
 
 
+def test_the_client_comes_without_its_websockets() -> None:
+    """aiohttp would more than double the import, and is left importable for whoever needs it."""
+    script = """
+import sys
+import sluice.jetstream.messages
+assert "nats.aio.client" in sys.modules
+assert "aiohttp" not in sys.modules
+"""
+    assert subprocess.run([sys.executable, "-c", script], timeout=30, check=False).returncode == 0
+
+
 def _told(changes: Iterator[KeyValueEntry | None]) -> list[tuple[str, bytes | None]]:
     """The changes up to the first pause after one."""
     deadline = time.monotonic() + SOON_S
