@@ -1,0 +1,119 @@
+"""Triton on this machine: the server of the nvidia-pytriton wheel, in an environment of its own."""
+
+import hashlib
+import os
+import shutil
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sluice.errors import UnavailableError, UnusableInputError
+from sluice.inference import TritonDetector
+from sluice.local.program import Program
+from sluice.local.tools import ROOT, find_data
+from sluice.settings import DetectorSettings
+
+MODELS = ROOT / "infra" / "triton" / "model_repository"
+CATALOGUE = ROOT / "infra" / "triton" / "models.toml"
+PROBE = "squares"
+"""The model that says whether the server works; it needs no weights, so it is always there."""
+EXIT_TIMEOUT_S = 10
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (not a temporary file: the python backend's fixed place)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TritonPorts:
+    """Its three loopback ports."""
+
+    http: int
+    grpc: int
+    metrics: int
+
+
+def assemble(repository: Path, *, models: Path = MODELS, catalogue: Path = CATALOGUE) -> tuple[str, ...]:
+    """Copy all models whose weights are here into a new *repository*; returns the names of those left out."""
+    wanted = [each for each in tomllib.loads(catalogue.read_text("utf-8")).get("data", []) if "into" in each]
+    absent: list[str] = []
+    shutil.rmtree(repository, ignore_errors=True)
+    for model in sorted(path for path in models.iterdir() if path.is_dir()):
+        weights = {
+            each["into"]: find_data(each["name"]) for each in wanted if each["into"].startswith(f"{model.name}/")
+        }
+        if None in weights.values():
+            absent.append(model.name)
+            continue
+        shutil.copytree(model, repository / model.name, ignore=shutil.ignore_patterns("__pycache__"))
+        for place, file in weights.items():
+            if file is not None:
+                shutil.copyfile(file, repository / place)
+    return tuple(absent)
+
+
+def triton_program(*, home: Path, repository: Path, ports: TritonPorts, log: Path) -> Program:
+    """How to run it; *home* holds its environment (tools.find_triton), *repository* the assembled models."""
+    packages = next((home / "venv" / "lib").glob("python3.*/site-packages"))
+    memory = shared_memory_prefix(repository)
+    return Program(
+        name="triton",
+        command=(
+            str(packages / "pytriton" / "tritonserver" / "bin" / "tritonserver"),
+            f"--model-repository={repository}",
+            f"--backend-directory={home / 'backends'}",
+            "--disable-auto-complete-config",
+            # One broken model must not take the good ones along; readiness is an inference, not the server's word.
+            "--exit-on-error=false",
+            "--strict-readiness=false",
+            f"--exit-timeout-secs={EXIT_TIMEOUT_S}",
+            *_addresses(ports),
+            *(f"--backend-config={backend},shm-region-prefix-name={memory}" for backend in ("python", "onnxruntime")),
+        ),
+        log=log,
+        ready=lambda: infers(f"127.0.0.1:{ports.grpc}", PROBE),
+        # The python backend's stub takes its environment from the first python3 on PATH and ignores all PYTHON*
+        # variables; a copied stub has lost its rpath, and without these libraries the server hangs.
+        environment={
+            "PATH": f"{home / 'venv' / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "LD_LIBRARY_PATH": f"{home / 'lib'}{os.pathsep}{packages / 'nvidia_pytriton.libs'}",
+        },
+    )
+
+
+def _addresses(ports: TritonPorts) -> Iterable[str]:
+    for name, port in (("http", ports.http), ("grpc", ports.grpc), ("metrics", ports.metrics)):
+        yield f"--{name}-address=127.0.0.1"
+        yield f"--{name}-port={port}"
+
+
+def infers(url: str, model: str = PROBE, *, timeout_s: float = 3.0) -> bool:
+    """True when a real inference succeeds; the health routes stay 200 for a model whose process has died."""
+    detector = TritonDetector(DetectorSettings(url=url, timeout_s=timeout_s))
+    try:
+        detector.detect(model, np.zeros((1, 32, 32, 3), np.uint8))
+    except (UnavailableError, UnusableInputError):
+        return False
+    finally:
+        detector.close()
+    return True
+
+
+def shared_memory_prefix(repository: Path) -> str:
+    """Names the shared memory of the servers of one repository, and of no other."""
+    return f"sluice-{hashlib.sha256(str(repository.absolute()).encode()).hexdigest()[:12]}-"
+
+
+def forget_shared_memory(repository: Path) -> None:
+    """Remove what a killed server left in shared memory; call it only while none runs on *repository*."""
+    for leftover in SHARED_MEMORY.glob(f"{shared_memory_prefix(repository)}*"):
+        leftover.unlink(missing_ok=True)
+
+
+def container_command() -> str:
+    """For machines that cannot run the wheel's server."""
+    return (
+        f"docker run --rm --shm-size=256m -p 127.0.0.1:8001:8001 -v {MODELS}:/models:ro "
+        "nvcr.io/nvidia/tritonserver:24.12-py3 "
+        "tritonserver --model-repository=/models --disable-auto-complete-config"
+    )
