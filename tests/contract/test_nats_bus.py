@@ -120,6 +120,42 @@ class TestFaults:
 
         put(bus, "c")
 
+    def test_a_call_in_flight_ends_with_its_connection(self, server: NatsServer, bus: NatsBus) -> None:
+        """Nobody waits for an answer that can no longer come."""
+        put(bus, "a")
+        patient = NatsBus(server.settings(timeout_s=60))
+        put(patient, "b")
+        server.signal(signal.SIGSTOP)
+        caught: list[UnavailableError] = []
+
+        def publish() -> None:
+            try:
+                put(patient, "c")
+            except UnavailableError as error:
+                caught.append(error)
+
+        waiting = threading.Thread(target=publish, daemon=True)
+        waiting.start()
+        with pytest.raises(UnavailableError, match="no answer"):
+            put(bus, "d")
+        server.kill()
+        waiting.join(SOON_S)
+
+        assert [error.reason for error in caught] == ["log.mine: connection lost"]
+
+    def test_a_late_answer_does_not_end_the_next_fetch(self, server: NatsServer, bus: NatsBus) -> None:
+        """What the server says of a fetch that was given up is no word on the one that runs."""
+        subscription = bus.subscribe(READER)
+        assert subscription.fetch(1, wait_s=0.2) == []
+        server.signal(signal.SIGSTOP)
+        with pytest.raises(UnavailableError, match="no answer"):
+            subscription.fetch(1, wait_s=0.2)
+        server.signal(signal.SIGCONT)
+        begun = time.monotonic()
+
+        assert subscription.fetch(1, wait_s=1) == []
+        assert time.monotonic() - begun > 0.9
+
     def test_the_first_connection_may_fail(self, server: NatsServer) -> None:
         """A part may start before NATS does."""
         server.stop()
@@ -355,7 +391,7 @@ assert not [name for name in sys.modules if name.split(".")[0] in ("nats", "asyn
 
 
 def test_the_client_comes_without_its_websockets() -> None:
-    """aiohttp would more than double the import, and is left importable for whoever needs it."""
+    """They need aiohttp, which would more than double the import."""
     script = """
 import sys
 import sluice.jetstream.messages
