@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from subprocess import Popen
@@ -11,6 +10,7 @@ import pytest
 
 from sluice.local import program
 from sluice.local.minio import NatsTarget, minio_program
+from sluice.local.tools import INSTALL, Missing, find_minio
 from sluice.settings import StoreSettings
 
 READY_S = 30
@@ -65,8 +65,8 @@ class MinioServer:
         from minio import Minio
 
         name = f"bucket-{next(self._numbers)}"
-        host = self.url.partition("://")[2]
-        root = Minio(host, self.root_user, self.root_password, secure=False, region=self.region)
+        scheme, _, host = self.url.partition("://")
+        root = Minio(host, self.root_user, self.root_password, secure=scheme == "https", region=self.region)
         root.make_bucket(name)
         return name
 
@@ -97,13 +97,13 @@ class MinioServer:
 @pytest.fixture(scope="session")
 def minio_binary() -> Path:
     """The server's program; skips the test without one, or fails it in CI."""
-    found = shutil.which("minio")
+    found = find_minio()
     if found:
-        return Path(found)
-    remedy = "minio is missing: run `make tools`"
+        return found
+    missing = str(Missing(name="minio", remedy=INSTALL))
     if os.environ.get("CI"):
-        pytest.fail(remedy)
-    pytest.skip(remedy)
+        pytest.fail(missing)
+    pytest.skip(missing)
 
 
 @pytest.fixture(scope="session")
