@@ -1,0 +1,37 @@
+"""The `sluice` command."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from sluice.errors import SluiceError
+
+COMMANDS: Final = ("up", "down", "status", "logs", "deadletter", "init", "demo")
+"""Each is a module of sluice.cli with `add`."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; what cannot be done is one sentence and status 1, not a stack."""
+    parser = argparse.ArgumentParser(prog="sluice", description="Turns cameras into events with serverless functions.")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        importlib.import_module(f"sluice.cli.{name}").add(commands)
+    options = parser.parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except SluiceError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has seen enough.
+        sys.stderr.close()
+        return 0
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
