@@ -56,9 +56,10 @@ def install(tools: Sequence[Tool] = TOOLS, *, progress: Progress) -> tuple[Missi
         progress.begin(tool.name)
         try:
             place = tool.install(lambda text: progress.say(tool.name, text))
-        except UnavailableError as error:
+        except (UnavailableError, OSError) as error:
             missing = Missing(name=tool.name, remedy=tool.remedy())
-            progress.end(tool.name, f"{error.reason}\n{missing}")
+            reason = error.reason if isinstance(error, UnavailableError) else str(error)
+            progress.end(tool.name, f"{reason}\n{missing}")
             return missing
         progress.end(tool.name, f"{place} ({time.monotonic() - begun:.1f} s)")
         return None

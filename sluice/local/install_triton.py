@@ -1,6 +1,7 @@
 """Triton without NVIDIA's image: the server of the nvidia-pytriton wheel and our backends, in an environment apart."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -16,11 +17,12 @@ from sluice.local.triton import container_command
 PYTHONS = ((3, 11), (3, 12))
 """The wheel's stubs go from 3.8 to 3.13; its numpy < 2 ends at 3.12, and onnxruntime's release begins at 3.11."""
 _PROBE = """
-import json, os, sys, sysconfig
+import importlib.util, json, os, sys, sysconfig
 found = [os.path.join(d, sysconfig.get_config_var("INSTSONAME") or "")
          for d in (sysconfig.get_config_var("LIBDIR"), os.path.join(sys.base_prefix, "lib")) if d]
 shared = sysconfig.get_config_var("Py_ENABLE_SHARED")
-print(json.dumps([list(sys.version_info[:2]), next((f for f in found if shared and os.path.isfile(f)), None)]))
+usable = shared and importlib.util.find_spec("ensurepip")  # Debian keeps ensurepip in a package of its own
+print(json.dumps([list(sys.version_info[:2]), next((f for f in found if usable and os.path.isfile(f)), None)]))
 """
 
 
@@ -36,6 +38,8 @@ class Interpreter:
 def install_triton(say: Callable[[str], None]) -> str:
     """Make its environment if it is not there, and bring our backend up to date."""
     home = find_triton()
+    if home is None and (url := os.environ.get("SLUICE_TRITON_URL")):
+        return f"not installed, SLUICE_TRITON_URL names one at {url}"
     if home is None:
         interpreter = find_interpreter()
         say(f"making its environment with Python {interpreter.version}")
@@ -64,7 +68,10 @@ def find_interpreter() -> Interpreter:
         version, library = _probe(program)
         if version in PYTHONS and library is not None:
             return Interpreter(program=program, version=".".join(map(str, version)), library=library)
-        seen.append(f"{program} is {'.'.join(map(str, version))}" + ("" if library else " without a shared libpython"))
+        seen.append(
+            f"{program} is {'.'.join(map(str, version))}"
+            + ("" if library else " without a shared libpython or the venv module")
+        )
     raise UnavailableError("triton", f"needs Python 3.11 or 3.12 with a shared libpython; {'; '.join(seen)}")
 
 
