@@ -51,9 +51,7 @@ def _work(work: Work, chunk: ChunkRef, store: ObjectStore, function: str) -> Any
         body = store.get(chunk.key, limit=MAX_CHUNK_BYTES).body
         return work(chunk, body)
     except UnusableInputError as error:
-        return InputRejected(
-            part=function, where=error.where, expected=error.expected, found=error.found, chunk=chunk
-        )
+        return InputRejected(part=function, where=error.where, expected=error.expected, found=error.found, chunk=chunk)
 
 
 def _publish(bus: Bus, event: Event[Any], camera: str) -> None:

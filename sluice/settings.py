@@ -100,5 +100,7 @@ class ServingSettings:
 
     port: int = setting("PORT", "port to listen on; Knative and the local runtime set it", 8080)
     host: str = setting("SLUICE_HOST", "address to listen on; the local runtime sets 127.0.0.1", "0.0.0.0")  # noqa: S104 (a container listens on all its addresses)
-    concurrency: int = setting("SLUICE_CONCURRENCY", "events handled at once; equals the ksvc's containerConcurrency", 1)
+    concurrency: int = setting(
+        "SLUICE_CONCURRENCY", "events handled at once; equals the ksvc's containerConcurrency", 1
+    )
     max_event_bytes: int = setting("SLUICE_MAX_EVENT_BYTES", "largest event body taken, in bytes", 1_048_576)

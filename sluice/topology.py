@@ -1,4 +1,4 @@
-"""The streams, consumers and buckets of NATS, as data: used by `sluice init` and, to mend a wiped server, by the bridge."""
+"""The streams, consumers and buckets of NATS, as data: for `sluice init`, and for the bridge to mend a wiped server."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -42,6 +42,8 @@ class Bucket:
     about: str
 
 
+RESULT_KINDS: Final = ("detections", "health", "rejected", "tracks", "events", "counts")
+
 INTAKE: Final = Stream(
     name="SLUICE_INTAKE",
     subjects=("sluice.intake.*",),
@@ -59,7 +61,7 @@ CHUNKS: Final = Stream(
 )
 RESULTS: Final = Stream(
     name="SLUICE_RESULTS",
-    subjects=tuple(f"sluice.v1.{kind}.*" for kind in ("detections", "health", "rejected", "tracks", "events", "counts")),
+    subjects=tuple(f"sluice.v1.{kind}.*" for kind in RESULT_KINDS),
     about="what the functions found, for everybody",
     max_age_s=7 * DAY_S,
     max_bytes=16 * GIB,

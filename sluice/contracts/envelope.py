@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, TypeVar
 
-T = TypeVar("T", covariant=True)
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Event(Generic[T]):
+class Event(Generic[T_co]):
     """One event: a contract as its data, and what brokers and triggers read."""
 
     type: str
@@ -19,6 +19,6 @@ class Event(Generic[T]):
     subject: str
     """The camera."""
     time: datetime
-    data: T
+    data: T_co
     extensions: Mapping[str, str] = field(default_factory=dict)
     """partitionkey, sequence, activity, attempt, traceparent and what others added."""

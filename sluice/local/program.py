@@ -1,5 +1,6 @@
 """A program that the local runtime or a test starts, waits for and ends by its recorded pid."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -30,17 +31,23 @@ class Program:
 def start(program: Program) -> subprocess.Popen[bytes]:
     """Start it in a process group of its own, its output appended to its log."""
     program.log.parent.mkdir(parents=True, exist_ok=True)
-    inherited = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "TMPDIR", "SSL_CERT_FILE")}
     with program.log.open("ab") as log:
         return subprocess.Popen(
             program.command,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**inherited, **program.environment},
+            env={**inherited(), **program.environment},
             cwd=program.directory,
             start_new_session=True,
         )
+
+
+def inherited() -> dict[str, str]:
+    """What a program gets of our own environment: where things are, and nothing about who we are."""
+    return {
+        name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR", "SSL_CERT_FILE") if name in os.environ
+    }
 
 
 def wait_ready(program: Program, process: subprocess.Popen[bytes], *, timeout_s: float = 30) -> None:
@@ -67,10 +74,8 @@ def stop(process: subprocess.Popen[bytes], *, grace_s: float = 10) -> None:
 
 def kill(process: subprocess.Popen[bytes]) -> None:
     """SIGKILL to it and all that it started; returns when it is gone."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 

@@ -1,0 +1,1 @@
+"""Fake and real adapter, one test class."""

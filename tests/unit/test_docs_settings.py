@@ -7,7 +7,6 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-
 ROOT = Path(__file__).parent.parent.parent
 ROW = re.compile(r"^\| `(?P<variable>[A-Z0-9_]+)` \| (?P<default>[^|]*) \| (?P<about>[^|]*) \|$", re.MULTILINE)
 

@@ -1,0 +1,155 @@
+"""The whole line: `sluice up` as a process, on copies of the shipped manifests that a test may change."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sluice.bus import NatsBus
+from sluice.local import tools
+from sluice.preparation.secrets import load_or_create
+from sluice.settings import BusSettings, StoreSettings
+from sluice.store import S3Store
+
+ROOT = Path(__file__).parent.parent.parent
+READY_S = 90
+
+
+def eventually(what: str, holds: Callable[[], Any], *, within_s: float = 60) -> Any:
+    """The first true answer of *holds*; fails, naming *what*, when none comes in time."""
+    deadline = time.monotonic() + within_s
+    while True:
+        answer = holds()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {within_s:g} s: {what}; last answer {answer!r}")
+        time.sleep(0.05)
+
+
+@dataclass
+class Line:
+    """A running local runtime with a state folder and manifests of its own."""
+
+    home: Path
+    process: subprocess.Popen[bytes] | None = field(default=None)
+
+    @property
+    def state(self) -> Path:
+        """Its state folder."""
+        return self.home / "state"
+
+    @property
+    def manifests(self) -> Path:
+        """Copies of the shipped manifests; changes take effect while it runs."""
+        return self.home / "manifests"
+
+    def command(self, *arguments: str) -> list[str]:
+        """The sluice command against this line."""
+        return [sys.executable, "-m", "sluice.cli.main", arguments[0], "--state", str(self.state), *arguments[1:]]
+
+    def run(self, *arguments: str) -> str:
+        """The output of a sluice command that has to succeed."""
+        done = subprocess.run(
+            self.command(*arguments), capture_output=True, text=True, check=False, cwd=ROOT, timeout=60
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def start(self) -> None:
+        """Start it and wait until it says that it is ready."""
+        with (self.home / "up.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command("up", "--no-triton", "--manifests", str(self.manifests)),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=ROOT,
+                start_new_session=True,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+            )
+        eventually("sluice up is ready", self._is_ready, within_s=READY_S)
+
+    def _is_ready(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, (self.home / "up.log").read_text()[-3000:]
+        try:
+            runtime = self.runtime()
+        except (FileNotFoundError, json.JSONDecodeError):
+            return False
+        return bool(runtime.get("ready")) and runtime["pid"] == self.process.pid
+
+    def stop(self) -> None:
+        """As Ctrl-C does."""
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(60)
+
+    def runtime(self) -> dict[str, Any]:
+        """What it wrote down of itself."""
+        found: dict[str, Any] = json.loads((self.state / "runtime.json").read_text())
+        return found
+
+    def status(self) -> dict[str, Any]:
+        """What `sluice status --json` says."""
+        found: dict[str, Any] = json.loads(self.run("status", "--json"))
+        return found
+
+    def pid(self, part: str) -> int:
+        """The process of a server or Deployment."""
+        pid: int = self.status()["parts"][part]["pid"]
+        return pid
+
+    def instances(self, function: str) -> list[int]:
+        """The processes of a ksvc."""
+        pids: list[int] = self.status()["services"][function]["instances"]
+        return pids
+
+    def store(self) -> S3Store:
+        """The bucket, as its administrator."""
+        user, password = load_or_create(self.state / "secrets").store_root
+        url = self.runtime()["endpoints"]["s3"]
+        return S3Store(StoreSettings(url=url, access_key=user, secret_key=password))
+
+    def bus(self) -> NatsBus:
+        """NATS, as its administrator."""
+        mine = load_or_create(self.state / "secrets").part("admin")
+        url = self.runtime()["endpoints"]["nats"]
+        return NatsBus(BusSettings(url=url, user=mine["SLUICE_NATS_USER"], password=mine["SLUICE_NATS_PASSWORD"]))
+
+
+def copy_manifests(line: Line) -> None:
+    """The shipped manifests, as files that may be changed."""
+    line.manifests.mkdir(parents=True)
+    for source in (*(ROOT / "infra/knative/base").glob("*.yaml"), *(ROOT / "triggers").glob("*.yaml")):
+        if source.name != "kustomization.yaml":
+            shutil.copy(source, line.manifests)
+
+
+def _missing() -> str:
+    wanted = {"minio": tools.find_minio(), "nats-server": tools.find_nats_server()}
+    return ", ".join(name for name, found in wanted.items() if found is None)
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
+    """A running line, one a test module."""
+    if missing := _missing():
+        reason = f"the line needs {missing}: make tools"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    line = Line(tmp_path_factory.mktemp("line"))
+    copy_manifests(line)
+    try:
+        line.start()
+        yield line
+    finally:
+        line.stop()
