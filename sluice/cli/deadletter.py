@@ -43,8 +43,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _run(options: argparse.Namespace, endpoints: dict[str, Any]) -> int:
-    from sluice.local.deadletters import opened  # noqa: PLC0415 (other commands need no NATS)
-    from sluice.preparation.secrets import NATS_PASSWORD, NATS_USER, load_or_create  # noqa: PLC0415 (same)
+    from sluice.local.deadletters import opened
+    from sluice.preparation.secrets import NATS_PASSWORD, NATS_USER, load_or_create
 
     admin = load_or_create(options.state / "secrets").part("admin")
     async with opened(endpoints["nats"], admin[NATS_USER], admin[NATS_PASSWORD]) as letters:

@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     """Start, in the foreground or not."""
     if options.detach:
         return _detach(options)
-    from sluice.local.runtime import Options, up  # noqa: PLC0415 (the other commands need none of its libraries)
+    from sluice.local.runtime import Options, up
 
     wanted = Options(
         state=options.state,

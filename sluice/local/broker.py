@@ -52,6 +52,11 @@ async def _ignore(error: Exception) -> None:
     """Lost connections are told by the calls that fail; nats-py would print a stack each time."""
 
 
+def consumer_of(trigger: str) -> str:
+    """The name of a Trigger's durable consumer; NATS allows no dots, and Kubernetes no underscores."""
+    return trigger.replace(".", "_")
+
+
 class Broker:
     """One Broker's stream."""
 
@@ -81,9 +86,10 @@ class Broker:
         except NotFoundError:
             await self.jetstream.add_stream(config)
 
-    async def add_consumer(self, name: str) -> None:
+    async def add_consumer(self, trigger: str) -> None:
         """Make the Trigger's durable consumer; it starts with what comes from now on, as a new Trigger does."""
         await self.ensure()
+        name = consumer_of(trigger)
         try:
             await self.jetstream.consumer_info(self.stream, name)
         except NotFoundError:
@@ -101,10 +107,10 @@ class Broker:
         with contextlib.suppress(NotFoundError):
             await self.jetstream.delete_stream(self.stream)
 
-    async def keep_consumers(self, names: set[str]) -> None:
+    async def keep_consumers(self, triggers: set[str]) -> None:
         """Delete the consumers of Triggers that are gone, which would hold every event until the stream is full."""
         for found in await self.jetstream.consumers_info(self.stream):
-            if found.name not in names:
+            if found.name not in {consumer_of(each) for each in triggers}:
                 await self.jetstream.delete_consumer(self.stream, found.name)
 
     async def pending(self) -> int:

@@ -12,7 +12,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from sluice.errors import InvalidEventError, UnavailableError
-from sluice.local.broker import ACK_WAIT_S, HOPS, MAX_HELD, MAX_HOPS, Broker, decode, error_extensions
+from sluice.local.broker import ACK_WAIT_S, HOPS, MAX_HELD, MAX_HOPS, Broker, consumer_of, decode, error_extensions
 from sluice.local.filters import passes
 from sluice.local.specs import Destination, Trigger
 from sluice.local.wire import CloudEvent, from_http, to_headers
@@ -77,8 +77,8 @@ class Dispatcher:
 
     async def _fetch_for_ever(self) -> None:
         await self.broker.add_consumer(self.spec.name)
-        jetstream, stream = self.broker.jetstream, self.broker.stream
-        subscription = await jetstream.pull_subscribe_bind(durable=self.spec.name, stream=stream)
+        jetstream, stream, durable = self.broker.jetstream, self.broker.stream, consumer_of(self.spec.name)
+        subscription = await jetstream.pull_subscribe_bind(durable=durable, stream=stream)
         try:
             while True:
                 self.problem = None
@@ -88,7 +88,7 @@ class Dispatcher:
                     messages = await subscription.fetch(1, timeout=2)
                 except TimeoutError:
                     # Nothing came, or a wiped server forgot the consumer: asking tells the two apart.
-                    await jetstream.consumer_info(stream, self.spec.name)
+                    await jetstream.consumer_info(stream, durable)
                     continue
                 for message in messages:
                     self._hold(message)

@@ -208,7 +208,7 @@ def _completed(said: Delivery, default: Delivery) -> Delivery:
 
 
 def _ping(reader: _Reader, document: _Document) -> Ping:
-    from cronsim import CronSim, CronSimError  # noqa: PLC0415 (few manifests have a PingSource)
+    from cronsim import CronSim, CronSimError
 
     spec = document.spec
     try:

@@ -127,7 +127,7 @@ async def _serve(runtime: Runtime, program: Program, stack: AsyncExitStack, *, w
 
 
 async def _start_triton(runtime: Runtime, program: Program, stack: AsyncExitStack) -> None:
-    from sluice.local.triton import infers  # noqa: PLC0415 (numpy)
+    from sluice.local.triton import infers
 
     # Nobody waits for it: it needs seconds, and everything else works without it.
     triton = await _serve(runtime, program, stack, wait=False)

@@ -107,7 +107,7 @@ def _triton(state: State) -> tuple[Program | None, str, tuple[str, ...]]:
     if home is None:
         remedy = f"{tools.INSTALL}, or run one elsewhere and set SLUICE_TRITON_URL=host:port"
         return None, "", (str(tools.Missing(name="Triton", remedy=remedy)),)
-    from sluice.local.triton import TritonPorts, assemble, forget_shared_memory, triton_program  # noqa: PLC0415 (numpy)
+    from sluice.local.triton import TritonPorts, assemble, forget_shared_memory, triton_program
 
     repository = state.folder / "data" / "models"
     absent = assemble(repository)

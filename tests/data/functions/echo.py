@@ -32,7 +32,12 @@ class Echo(BaseHTTPRequestHandler):
         count = len(JOURNAL.read_text().splitlines())
         answer = ANSWERS[min(count, len(ANSWERS)) - 1]
         if answer == "reply":
-            reply = {"ce-specversion": "1.0", "ce-id": entry["id"], "ce-source": "/echo", "ce-type": os.environ["REPLY"]}
+            reply = {
+                "ce-specversion": "1.0",
+                "ce-id": entry["id"],
+                "ce-source": "/echo",
+                "ce-type": os.environ["REPLY"],
+            }
             self._answer(200, b"{}", {**reply, "content-type": "application/json"})
         elif answer == "text":
             self._answer(200, b"ok", {"content-type": "text/plain"})
