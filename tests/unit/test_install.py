@@ -131,6 +131,15 @@ class TestData:
             assert each.licence
             assert each.kind in ("weights", "clip")
 
+    def test_the_readme_names_everything(self) -> None:
+        """Who fetches a file can read whose it is."""
+        text = (ROOT / "infra" / "triton" / "README.md").read_text("utf-8")
+        models = {path.name for path in (ROOT / "infra" / "triton" / "model_repository").iterdir() if path.is_dir()}
+
+        assert {
+            name for name in (*models, *(each.name for each in read_catalogue())) if f"| {name} |" not in text
+        } == set()
+
     def test_a_model_without_its_weights_is_left_out(self, mirror: Path, tmp_path: Path) -> None:
         """Triton serves what can be served."""
         catalogue = tmp_path / "models.toml"
