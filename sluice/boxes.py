@@ -5,10 +5,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+MOST: Final = 4096
+"""Boxes side by side; a chunk has four, a recording one pair a fragment."""
 _HEADER: Final = 8
 _LARGE_HEADER: Final = 16
 _INTO: Final = {b"stsd": 8, b"avc1": 78, b"avc3": 78, b"hvc1": 78, b"hev1": 78}
 """Fixed fields between a box's header and the boxes it holds; 0 for all others."""
+
+
+class TooManyBoxesError(ValueError):
+    """Raised when a file is made of boxes to keep its reader busy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +29,12 @@ class Box:
 
 
 def boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[Box]:
-    """The boxes side by side in data[start:end]; stops at the first that cannot be one."""
+    """The boxes side by side in data[start:end]; stops at the first that cannot be one.
+
+    Raises TooManyBoxesError after MOST of them.
+    """
     limit = len(data) if end is None else min(end, len(data))
+    found = 0
     while start + _HEADER <= limit:
         size, kind = struct.unpack_from(">I4s", data, start)
         header = _HEADER
@@ -35,6 +45,9 @@ def boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[Box]:
             size = limit - start
         if size < header:
             return
+        found += 1
+        if found > MOST:
+            raise TooManyBoxesError(f"more than {MOST} boxes side by side")
         yield Box(kind=kind, start=start, body=start + header, end=start + size)
         start += size
 
