@@ -133,11 +133,6 @@ class S3Store:
 
     def list(self, prefix: str, *, after: str = "") -> Iterator[ListedObject]:
         """See ObjectStore.list."""
-        if not after.startswith(prefix):
-            # MinIO answers a start-after outside the prefix with nothing (cmd/metacache-server-pool.go); S3 compares.
-            if after > prefix:
-                return
-            after = ""
         with self._connection.translated("list", prefix):
             found = self._connection.client().list_objects(self._bucket, prefix, recursive=True, start_after=after)
         while True:

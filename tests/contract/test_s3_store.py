@@ -1,6 +1,8 @@
 """What S3Store keeps beyond the port: rights, time, TLS, other clients."""
 
 import gzip
+import http.server
+import itertools
 import os
 import shutil
 import signal
@@ -11,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -194,6 +197,19 @@ class TestTime:
             with unavailable_in_time("of 999 bytes in the time given"):
                 store.get("key")
 
+    def test_a_server_that_moved_costs_one_timeout(self) -> None:
+        """The connections that idle in the pool lead to where it was: they are dropped with the one that failed."""
+        with moving() as url:
+            store = S3Store(settings_for(url))
+            with ThreadPoolExecutor(2) as both:
+                assert [found.body for found in both.map(store.get, ["a", "b"])] == [b"here", b"here"]
+
+                with unavailable_in_time("timed out"):
+                    store.get("a")
+
+                assert [found.body for found in both.map(store.get, ["a", "b"])] == [b"here", b"here"]
+            store.close()
+
     def test_no_error_shows_a_signature(self) -> None:
         """Conditional writes are signed in the URL, and errors go into logs."""
         with answering([b""]) as url:
@@ -350,7 +366,7 @@ def boto3_client(settings: StoreSettings) -> Any:
 def read_url(url: str, headers: dict[str, str] | None = None) -> bytes:
     """What anybody gets."""
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers or {}), timeout=10) as answer:  # noqa: S310 (ours)
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers or {}), timeout=10) as answer:
             body: bytes = answer.read()
             return body
     except urllib.error.HTTPError as error:
@@ -406,6 +422,46 @@ def answering(pieces: list[bytes], *, pause_s: float = 0.0, seen: list[bytes] | 
         finally:
             ended.set()
             server.join()
+
+
+@contextmanager
+def moving() -> Iterator[str]:
+    """A server that answers two first requests of connections together; the first two connections then are dead."""
+    ended, together, numbers = threading.Event(), threading.Barrier(2), itertools.count(1)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            super().setup()
+            self.number, self.served = next(numbers), 0
+
+        def do_GET(self) -> None:
+            self.served += 1
+            if self.served == 1:
+                together.wait()
+            elif self.number <= 2:
+                ended.wait()
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", "4")
+            self.end_headers()
+            self.wfile.write(b"here")
+
+        def log_message(self, *_: object) -> None:
+            """A test has no access log."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            ended.set()
+            together.abort()
+            server.shutdown()
+            serving.join()
 
 
 def certificate_folder(folder: Path) -> Path:

@@ -40,6 +40,16 @@ def test_a_key_that_is_taken_is_no_other_key_in_a_url(key: str) -> None:
     assert parse_url(f"http://host/bucket/{quote(key)}").path == f"/bucket/{quote(key)}"
 
 
+def test_a_body_that_is_too_large_is_not_begun() -> None:
+    """The size it says decides before a byte is read."""
+    answer = Answer([b"x"], {"content-length": "26"})
+
+    with pytest.raises(UnusableInputError, match="at most 25 bytes, found 26 bytes"):
+        answers.read(answer, "key", limit=25, deadline=time.monotonic() + 10)
+
+    assert answer.pieces == [b"x"]
+
+
 def test_a_body_larger_than_it_said_is_left_at_the_limit() -> None:
     """The limit holds whatever the headers say."""
     answer = Answer([b"x" * 10] * 1000, {"content-length": "5"})
