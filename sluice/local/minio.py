@@ -86,7 +86,7 @@ def _writable(port: int, *, secure: bool) -> bool:
 
 
 def _https(port: int) -> http.client.HTTPSConnection:
-    import ssl  # noqa: PLC0415 (the local runtime speaks plain HTTP and need not load it)
+    import ssl  # the local runtime speaks plain HTTP and need not load it
 
     context = ssl.create_default_context()
     context.check_hostname = False

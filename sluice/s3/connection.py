@@ -51,7 +51,7 @@ class Connection:
 
         The condition is not signed, nor need it be: who can change our headers can as well swallow the request.
         """
-        from minio.error import S3Error  # noqa: PLC0415 (see _open)
+        from minio.error import S3Error
 
         url = self.client().get_presigned_url("PUT", self._settings.bucket, key, expires=_SIGNED_FOR)
         answer = self._pool.urlopen("PUT", url, body=body, headers={"Content-Type": content_type, **condition})
@@ -61,7 +61,7 @@ class Connection:
 
     def delete(self, keys: Sequence[str]) -> list[str]:
         """Delete in batches of 1000; returns what is left, as `key: why`."""
-        from minio.deleteobjects import DeleteObject  # noqa: PLC0415 (see _open)
+        from minio.deleteobjects import DeleteObject
 
         doomed = [DeleteObject(key) for key in keys]
         left = self.client().remove_objects(self._settings.bucket, doomed)
@@ -70,10 +70,10 @@ class Connection:
     @contextmanager
     def translated(self, action: str, key: str, *, first: int = 0, expected: str | None = None) -> Iterator[None]:
         """Turn what minio-py and urllib3 raise into errors of ours; none holds a signed URL."""
-        from xml.etree.ElementTree import ParseError  # noqa: PLC0415 (see _open)
+        from xml.etree.ElementTree import ParseError
 
-        from minio.error import MinioException, S3Error  # noqa: PLC0415 (see _open)
-        from urllib3.exceptions import HTTPError  # noqa: PLC0415 (see _open)
+        from minio.error import MinioException, S3Error
+        from urllib3.exceptions import HTTPError
 
         settings = self._settings
         try:
@@ -89,8 +89,8 @@ class Connection:
             raise UnavailableError("store", f"{action} {key!r}: {str(error)[:200]}") from error
 
     def _open(self) -> None:
-        from minio import Minio  # noqa: PLC0415 (150 ms that only a process that uses the store should pay)
-        from urllib3 import PoolManager, Timeout  # noqa: PLC0415 (same)
+        from minio import Minio  # 140 ms, which only a process that uses the store pays
+        from urllib3 import PoolManager, Timeout
 
         settings = self._settings
         # The system's certificates, or those of SSL_CERT_FILE, which OpenSSL itself reads.
