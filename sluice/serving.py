@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from flask import Flask, Response, g, jsonify, request
-from werkzeug.exceptions import HTTPException
+from flask import Flask, Request, Response, g, jsonify, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from sluice import events, process, telemetry
 from sluice.contracts.envelope import Event
@@ -36,10 +36,28 @@ _QUIET: Final = ("/health/", "/metrics")
 log = logging.getLogger("sluice.serving")
 
 
+class WholeRequest(Request):
+    """A request whose body is read whole or not at all."""
+
+    def get_data(self, *args: Any, **kwargs: Any) -> Any:
+        """As its parent, which cuts a chunked body off at the limit without a word (werkzeug 3.1, LimitedStream)."""
+        try:
+            data = super().get_data(*args, **kwargs)
+        except HTTPException:
+            raise
+        except Exception as error:  # gunicorn's body errors share no base class, and all are the sender's
+            raise InvalidEventError("a whole body", repr(error), "body") from error
+        # The limit is set one byte too high, so that what is cut off shows.
+        if len(data) >= (self.max_content_length or 0):
+            raise RequestEntityTooLarge
+        return data
+
+
 def part_app(part: str, settings: ServingSettings, *, ready: Ready | None = None, close: Closers = ()) -> Flask:
     """Make an app with health, metrics and the table above; *close* runs after the last answer."""
     app = Flask(part, static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_event_bytes
+    app.request_class = WholeRequest
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_event_bytes + 1
     metrics = telemetry.Telemetry(part)
     telemetry.use(metrics, newest=True)
     app.extensions["sluice"] = {"telemetry": metrics}
@@ -72,7 +90,7 @@ def function_app(handle: Handle, *, part: str, accepts: type, settings: ServingS
 
 
 def _handled(handle: Handle, part: str, accepts: type, metrics: telemetry.Telemetry) -> Response:
-    cause: Event[Any] = events.from_http(dict(request.headers), _body(), accepts)
+    cause: Event[Any] = events.from_http(dict(request.headers), request.get_data(cache=False), accepts)
     trace = telemetry.traceparent(cause.extensions.get("traceparent"))
     cause = replace(cause, extensions={**cause.extensions, "traceparent": trace})
     chunk = getattr(cause.data, "chunk", None)
@@ -93,15 +111,6 @@ def _handled(handle: Handle, part: str, accepts: type, metrics: telemetry.Teleme
     headers, body = events.to_http(replace(answer, extensions={"traceparent": trace, **answer.extensions}))
     log.info("answered %s", answer.type, extra={"duration_ms": duration_ms})
     return Response(body, 200, headers)
-
-
-def _body() -> bytes:
-    try:
-        return request.get_data(cache=False)
-    except HTTPException:
-        raise
-    except Exception as error:  # gunicorn's body errors share no base class, and all are the sender's
-        raise InvalidEventError("a whole body", repr(error), "body") from error
 
 
 def _empty(status: int = 204) -> Response:
@@ -182,8 +191,8 @@ def _add_health(app: Flask, metrics: telemetry.Telemetry, ready: Ready | None) -
 def serve(module: str, settings: ServingSettings) -> None:
     """Serve *module*:create_app() until SIGTERM; running events are answered first."""
     # Here, not above: part_app does without, and so do the tests of every handler.
-    from gunicorn.app.base import BaseApplication  # noqa: PLC0415
-    from gunicorn.glogging import Logger  # noqa: PLC0415
+    from gunicorn.app.base import BaseApplication
+    from gunicorn.glogging import Logger
 
     class Lines(Logger):  # type: ignore[misc]  # gunicorn gives no types
         def setup(self, cfg: Any) -> None:

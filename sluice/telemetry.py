@@ -91,7 +91,7 @@ class Telemetry:
 
     def render(self) -> tuple[bytes, str]:
         """Everything as Prometheus text, and its content type."""
-        from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest  # noqa: PLC0415 (see top)
+        from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
         registry = CollectorRegistry(auto_describe=False)
         registry.register(self)
@@ -99,7 +99,7 @@ class Telemetry:
 
     def collect(self) -> Iterator[Any]:
         """Give prometheus_client all that is held now."""
-        from prometheus_client import core  # noqa: PLC0415 (see top)
+        from prometheus_client import core
 
         with self._lock:
             counters, gauges = dict(self._counters), dict(self._gauges)
