@@ -14,7 +14,7 @@ from sluice.bus import Bus, Message, NatsBus, Subscription
 from sluice.errors import InvalidEventError, UnavailableError
 from sluice.local.program import inherited
 from sluice.local.state import read_runtime
-from sluice.local.tools import tools_home
+from sluice.local.tools import data_home
 from sluice.preparation.secrets import Secrets, load_or_create
 from sluice.settings import BusSettings
 from sluice.topology import RESULTS, Consumer
@@ -36,7 +36,7 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Start, feed, show; what was started is stopped at the end."""
     with _runtime(options.state), contextlib.suppress(KeyboardInterrupt):
-        runtime = read_runtime(options.state)
+        runtime = _running(options.state)
         secrets = load_or_create(options.state / "secrets")
         bus = _bus(runtime, secrets)
         bus.ensure([RESULTS], [WATCHER], [])
@@ -76,7 +76,14 @@ def _runtime(state: Path) -> Iterator[None]:
 
 def _is_ready(state: Path, pid: int | None = None) -> bool:
     found = read_runtime(state)
-    return bool(found and found.get("ready")) and pid in (None, found["pid"])
+    return found is not None and bool(found.get("ready")) and pid in (None, found["pid"])
+
+
+def _running(state: Path) -> dict[str, Any]:
+    found = read_runtime(state)
+    if found is None:
+        raise UnavailableError("the local runtime", f"it ended, see {state}/logs")
+    return found
 
 
 def _bus(runtime: dict[str, Any], secrets: Secrets) -> NatsBus:
@@ -91,9 +98,8 @@ def _bus(runtime: dict[str, Any], secrets: Secrets) -> NatsBus:
 
 def _feed(runtime: dict[str, Any], secrets: Secrets) -> list[str]:
     """Put one opening chunk a camera, with the segmenter's rights; the names of the cameras that were fed."""
-    clips = tools_home() / "clips"
     environment = {**inherited(), **runtime["configmap"], **secrets.part("segmenter")}
-    command = [sys.executable, "-m", "segmenter.demo", "--clips", str(clips)]
+    command = [sys.executable, "-m", "segmenter.demo", "--clips", str(data_home())]
     done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
     print(done.stdout, end="")
     return [camera for camera in CAMERAS if f"chunks/{camera}/" in done.stdout]

@@ -16,9 +16,7 @@ from pathlib import Path
 import pytest
 
 from sluice import events
-from sluice.contracts.chunk import ChunkRef, ChunkStored
-from sluice.names import ChunkName
-from tests.builders import a_chunk, a_chunk_name
+from tests.builders import a_chunk, a_chunk_name, a_chunk_stored
 from tests.services.line import Line, copy_manifests, eventually
 
 CHUNKS = 200
@@ -111,7 +109,9 @@ def cold_start(line: Line) -> None:
         )
         line.store().put(name.key, body, content_type="video/mp4")
         eventually("inspect is at zero", lambda: not line.instances("inspect"), within_s=180)
-        headers, data = events.to_http(stored(name))
+        headers, data = events.to_http(
+            a_chunk_stored("cold", start_ms=name.start_ms, session=n + 1, seq=n + 1, activity="active", init=name.init)
+        )
         request = urllib.request.Request(url, data=data, headers=headers, method="POST")
         started = time.perf_counter()
         with urllib.request.urlopen(request, timeout=30) as answer:
@@ -120,22 +120,6 @@ def cold_start(line: Line) -> None:
         answers.append((time.perf_counter() - started) * 1000)
     say("cold start to first answer p50", statistics.median(answers), "ms", "700 ms")
     say("cold start to first answer max", max(answers), "ms")
-
-
-def stored(name: ChunkName) -> "events.Event[ChunkStored]":
-    """The announcement of a chunk, as the bridge makes it."""
-    chunk = ChunkRef(
-        bucket="sluice",
-        key=name.key,
-        camera=name.camera,
-        start=events.time_of(name.start_ms),
-        duration_ms=name.duration_ms,
-        session=name.session,
-        seq=name.seq,
-        activity=name.activity,
-        init_key=name.init_key,
-    )
-    return events.new(ChunkStored(chunk=chunk), part="bench", camera=name.camera, event_id=name.stem)
 
 
 def import_time() -> None:

@@ -58,7 +58,7 @@ def messages(line: Line, camera: str) -> Counter[str]:
     subscription, keys = bus.subscribe(reader), Counter[str]()
     while fetched := subscription.fetch(200, wait_s=0.5):
         for message in fetched:
-            keys.update(re.findall(rb'"key":"(chunks/[^"]+)"', message.payload)[0:1] and [_key(message.payload)])
+            keys[_key(message.payload)] += 1
             message.ack()
     bus.close()
     return keys
