@@ -27,6 +27,8 @@ def run(options: argparse.Namespace) -> int:
     found = read_runtime(options.state)
     if found is None:
         raise UnavailableError("the local runtime", f"none runs in {options.state}: sluice up")
+    if not found["ready"]:
+        raise UnavailableError("the local runtime", f"it is starting, see {options.state / 'logs'}")
     try:
         with urllib.request.urlopen(found["endpoints"]["admin"] + "/status", timeout=ANSWER_S) as answer:
             status: dict[str, Any] = json.load(answer)
@@ -41,7 +43,7 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
         yield f"{name:24} {part['phase']}, pid {part['pid']}, {part['restarts']} restarts{_because(part)}"
     for name, each in status["services"].items():
         count = f"{len(each['instances'])} instances" + (f", {each['starting']} starting" if each["starting"] else "")
-        yield f"{name:24} {count} of {each['revision']}, {each['restarts']} crashes, {each['url']}{_because(each)}"
+        yield f"{name:24} {count} of {each['revision']}, {each['crashes']} crashes, {each['url']}{_because(each)}"
     for name, each in status["triggers"].items():
         counts = ", ".join(f"{value} {word.replace('_', ' ')}" for word, value in each.items() if word != "problem")
         yield f"{name:24} {counts}{_because(each)}"

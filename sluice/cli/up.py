@@ -64,7 +64,7 @@ def _detach(options: argparse.Namespace) -> int:
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
     deadline = time.monotonic() + READY_S
-    while (found := read_runtime(options.state)) is None or found["pid"] != process.pid:
+    while (found := read_runtime(options.state)) is None or not found["ready"]:
         if process.poll() is not None:
             raise UnavailableError("the local runtime", f"it ended:\n{log.read_bytes()[start:].decode().strip()}")
         if time.monotonic() > deadline:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import http.client
 import json
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -14,24 +15,31 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from sluice.errors import UnavailableError
-from sluice.local import specs
-from sluice.local.broker import Broker, ingress
-from sluice.local.delivery import Dispatcher
 from sluice.local.instances import Supervised
-from sluice.local.ping import ping_for_ever
+from sluice.local.knative.broker import Broker, ingress
+from sluice.local.knative.delivery import Dispatcher
+from sluice.local.knative.ping import ping_for_ever
+from sluice.local.knative.revision import environment
+from sluice.local.knative.service import Service
+from sluice.local.manifests import specs
+from sluice.local.manifests.specs import Destination, Manifests
 from sluice.local.program import Program, accepts_connections
-from sluice.local.revision import environment
-from sluice.local.service import Service
-from sluice.local.specs import Destination, Manifests
 from sluice.local.state import State
 
 
 class Running:
-    """A thing with a task of its own, and the spec that it was started for."""
+    """A thing with tasks of its own, and the spec that it was started for."""
 
     def __init__(self, spec: Any, *work: Callable[[], Any], thing: Any = None) -> None:
         self.spec, self.thing = spec, thing
         self._tasks = [asyncio.create_task(each()) for each in work]
+        for task in self._tasks:
+            task.add_done_callback(self._died)
+
+    def _died(self, task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            # A bug of ours: nothing that the tasks expect ends them.
+            print(f"{self.spec}: {''.join(traceback.format_exception(error))}", flush=True)
 
     async def stop(self) -> None:
         """Cancel the tasks; each ends what it started."""
@@ -83,7 +91,7 @@ class Cluster:
             await service.start()
             self.services[spec.name] = service
         elif service.spec != spec:
-            await service.update(spec)
+            service.update(spec)
 
     async def _apply_brokers(self, wanted: Manifests) -> None:
         try:

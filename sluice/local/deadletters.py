@@ -13,8 +13,8 @@ from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
 from sluice.errors import UnavailableError
-from sluice.local.broker import connect
-from sluice.local.wire import CloudEvent, from_http, to_headers
+from sluice.local.knative.broker import connect
+from sluice.local.knative.wire import CloudEvent, from_http, to_headers
 from sluice.topology import DEADLETTERS
 
 ERRORS: Final = ("knativeerrordest", "knativeerrorcode", "knativeerrordata")

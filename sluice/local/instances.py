@@ -37,9 +37,13 @@ class Instance:
     """One started process."""
 
     def __init__(self, running: Program, state: State) -> None:
+        """Start it; raises UnavailableError when there is no such command."""
         self.program = running
         self.began = time.monotonic()
-        self._process: subprocess.Popen[bytes] = program.start(running)
+        try:
+            self._process: subprocess.Popen[bytes] = program.start(running)
+        except OSError as error:
+            raise UnavailableError(running.name, f"{running.command[0]}: {error.strerror}") from error
         self._state = state
         state.record(self._process.pid, running.name)
 
@@ -113,9 +117,13 @@ class Supervised:
         """Keep it running until cancelled, then stop it."""
         try:
             while True:
-                self._instance = Instance(self.program, self._state)
-                await self._live(self._instance)
-                wait_s = self._backoff.crashed(after_s=self._instance.age_s)
+                began = time.monotonic()
+                try:
+                    self._instance = Instance(self.program, self._state)
+                    await self._live(self._instance)
+                except UnavailableError as error:
+                    self.problem = error.reason
+                wait_s = self._backoff.crashed(after_s=time.monotonic() - began)
                 self.phase, self._instance = f"starts again in {wait_s:g} s", None
                 print(f"{self.program.name}: {self.problem}; {self.phase}", flush=True)
                 await asyncio.sleep(wait_s)
@@ -129,10 +137,9 @@ class Supervised:
     async def _live(self, instance: Instance) -> None:
         try:
             await instance.ready(timeout_s=self._ready_s)
-        except UnavailableError as error:
-            self.problem = error.reason
+        except UnavailableError:
             await instance.stop(grace_s=2)
-            return
+            raise
         self.phase = "running"
         self.is_ready.set()
         status = await instance.ended()

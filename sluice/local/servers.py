@@ -38,6 +38,16 @@ class Servers:
     """Folder of announcements that MinIO could not deliver yet."""
 
 
+def addresses(state: State) -> dict[str, str]:
+    """Where the servers are or will be; known before anything is started."""
+    return {
+        "s3": f"http://127.0.0.1:{state.port('minio')}",
+        "nats": f"nats://127.0.0.1:{state.port('nats')}",
+        # Where none is, a part that needs it finds nobody and says so; the others do not care.
+        "triton": os.environ.get("SLUICE_TRITON_URL") or f"127.0.0.1:{state.port('triton-grpc')}",
+    }
+
+
 def plan(state: State, secrets: Secrets, *, with_minio: bool = True, with_triton: bool = True) -> Servers:
     """Choose binaries and ports; raises SettingsError with everything that is missing and needed."""
     paths = {"nats-server": tools.find_nats_server()} | ({"minio": tools.find_minio()} if with_minio else {})
@@ -45,13 +55,7 @@ def plan(state: State, secrets: Secrets, *, with_minio: bool = True, with_triton
     if missing:
         raise SettingsError(tuple(missing))
     nats_port = state.port("nats")
-    triton, triton_url, notices = _triton(state) if with_triton else (None, "", ())
-    addresses = {
-        "s3": f"http://127.0.0.1:{state.port('minio')}",
-        "nats": f"nats://127.0.0.1:{nats_port}",
-        # A part that needs Triton finds nobody there and says so; the others do not care.
-        "triton": triton_url or f"127.0.0.1:{state.port('triton-grpc')}",
-    }
+    triton, notices = _triton(state) if with_triton else (None, ())
     queue = state.folder / "data" / "minio-queue"
     config = state.folder / "nats.conf"
     config.touch(mode=0o600)
@@ -65,7 +69,7 @@ def plan(state: State, secrets: Secrets, *, with_minio: bool = True, with_triton
         nats=replace(nats, name="nats-server"),
         minio=_minio(state, secrets, minio, nats_port) if minio else None,
         triton=triton,
-        addresses=addresses,
+        addresses=addresses(state),
         notices=notices,
         queue=str(queue),
     )
@@ -98,15 +102,14 @@ def _minio(state: State, secrets: Secrets, binary: Path, nats_port: int) -> Prog
     )
 
 
-def _triton(state: State) -> tuple[Program | None, str, tuple[str, ...]]:
-    """The program, or the address of one that runs elsewhere, or what to do about having neither."""
-    elsewhere = os.environ.get("SLUICE_TRITON_URL", "")
+def _triton(state: State) -> tuple[Program | None, tuple[str, ...]]:
+    """The program, unless one runs elsewhere; and what to do about having none."""
+    if os.environ.get("SLUICE_TRITON_URL"):
+        return None, ()
     home = tools.find_triton()
-    if elsewhere:
-        return None, elsewhere, ()
     if home is None:
         remedy = f"{tools.INSTALL}, or run one elsewhere and set SLUICE_TRITON_URL=host:port"
-        return None, "", (str(tools.Missing(name="Triton", remedy=remedy)),)
+        return None, (str(tools.Missing(name="Triton", remedy=remedy)),)
     from sluice.local.triton import TritonPorts, assemble, forget_shared_memory, triton_program
 
     repository = state.folder / "data" / "models"
@@ -117,20 +120,20 @@ def _triton(state: State) -> tuple[Program | None, str, tuple[str, ...]]:
     )
     program = triton_program(home=home, repository=repository, ports=ports, log=state.log("triton"))
     notice = (f"models without weights, left out: {', '.join(absent)}; {tools.INSTALL}",) if absent else ()
-    return program, f"127.0.0.1:{ports.grpc}", notice
+    return program, notice
 
 
-def values(servers: Servers, secrets: Secrets) -> dict[str, Mapping[str, str]]:
+def values(found: Mapping[str, str], secrets: Secrets) -> dict[str, Mapping[str, str]]:
     """What ConfigMap `sluice` and the Secrets `sluice-<part>` hold on this machine."""
     held: dict[str, Mapping[str, str]] = {
         f"Secret/sluice-{part}": secrets.part(part) for part in secrets.parts if part not in _HIDDEN
     }
     held["ConfigMap/sluice"] = {
-        "SLUICE_S3_URL": servers.addresses["s3"],
+        "SLUICE_S3_URL": found["s3"],
         "SLUICE_S3_REGION": REGION,
         "SLUICE_BUCKET": BUCKET,
-        "SLUICE_NATS_URL": servers.addresses["nats"],
-        "SLUICE_TRITON_URL": servers.addresses["triton"],
+        "SLUICE_NATS_URL": found["nats"],
+        "SLUICE_TRITON_URL": found["triton"],
     }
     return held
 

@@ -16,7 +16,10 @@ from typing import Any
 
 import pytest
 
+from sluice.bus import NatsBus
 from sluice.local import tools
+from sluice.preparation.secrets import load_or_create
+from sluice.settings import BusSettings
 from tests.services.line import eventually
 
 pytestmark = pytest.mark.nats
@@ -100,6 +103,12 @@ class Local:
             found: dict[str, Any] = json.load(answer)
         return found
 
+    def bus(self) -> NatsBus:
+        """NATS, as its administrator."""
+        mine = load_or_create(self.state / "secrets").part("admin")
+        url = json.loads((self.state / "runtime.json").read_text())["endpoints"]["nats"]
+        return NatsBus(BusSettings(url=url, user=mine["SLUICE_NATS_USER"], password=mine["SLUICE_NATS_PASSWORD"]))
+
     def instances(self, name: str) -> list[int]:
         """The processes of a function."""
         pids: list[int] = self.status()["services"][name]["instances"]
@@ -139,6 +148,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
     """A running runtime."""
     local = Local(tmp_path_factory.mktemp("local"))
     local.start()
+    local.write("ping")
     try:
         yield local
     finally:
@@ -323,7 +333,7 @@ def test_a_function_that_cannot_start_says_why_in_its_dead_letter(local: Local) 
 
     [letter] = eventually("the dead letter", lambda: local.letters("broken"))
     assert "nowhere.py" in base64.b64decode(letter["knativeerrordata"] + "===").decode("utf-8", "replace")
-    assert local.status()["services"]["broken"]["restarts"] >= 1
+    assert local.status()["services"]["broken"]["crashes"] >= 1
 
 
 def test_a_new_revision_takes_over_without_losing_a_request(local: Local) -> None:
@@ -367,6 +377,68 @@ def test_a_deployment_knows_its_sink_and_is_restarted(local: Local) -> None:
     eventually("restarted", lambda: local.status()["parts"]["beacon"]["restarts"] == 1)
 
 
+def test_a_command_that_does_not_exist_is_reported_and_stops_nothing_else(local: Local) -> None:
+    """As a function and as a Deployment; each event gets its dead letter."""
+    path = local.echo("nowhere")
+    path.write_text(path.read_text().replace("command: [python,", "command: [no-such-program,"))
+    eventually("the new revision", lambda: local.status()["services"]["nowhere"]["revision"] == "nowhere-00002")
+
+    local.post("nowhere")
+
+    [letter] = eventually("the dead letter", lambda: local.letters("nowhere"))
+    assert letter["knativeerrorcode"] == "503"
+    assert "no-such-program" in local.status()["services"]["nowhere"]["problem"]
+    assert local.post("anything") == 202
+
+
+def test_a_revision_that_does_not_start_leaves_the_old_one_in_place(local: Local) -> None:
+    """While the old one has instances, it answers; the failure is reported."""
+    path = local.echo("careful")
+    local.post("careful")
+    eventually("the old one runs", lambda: local.instances("careful"))
+
+    path.write_text(path.read_text().replace("functions/echo.py", "functions/nowhere.py"))
+
+    problem = eventually("it is reported", lambda: local.status()["services"]["careful"]["problem"])
+    local.post("careful", id="2")
+    eventually("the old one answers", lambda: len(local.journal("careful")) == 2)
+    assert "careful-00002 does not start, careful-00001 stays" in problem
+
+
+def test_dead_letters_are_listed_shown_and_replayed(local: Local) -> None:
+    """Replayed, one loses Knative's error extensions and leaves the stream once the Broker has it."""
+    local.echo("healed")
+    headers = {"ce-specversion": "1.0", "ce-id": "7", "ce-source": "/test", "ce-type": "healed", "ce-subject": "gate"}
+    reason = {"ce-knativeerrorcode": "500", "ce-knativeerrordata": base64.b64encode(b"ValueError: no").decode()}
+    letter = {**headers, **reason, "ce-datacontenttype": "application/json"}
+    local.bus().publish("sluice.deadletter.healed", b'{"a":2}', message_id="7", headers=letter)
+
+    listed = local.sluice("deadletter", "list").stdout.split()
+    shown = local.sluice("deadletter", "show", listed[0]).stdout
+    replayed = local.sluice("deadletter", "replay", listed[0])
+
+    assert listed[1:6] == ["healed", "healed", "gate", "7", "500"]
+    assert '{"a":2}' in shown
+    assert "ValueError: no" in shown
+    assert replayed.returncode == 0
+    [seen] = eventually("it came", lambda: local.journal("healed"))
+    assert (seen["id"], seen["data"], "knativeerrorcode" in seen) == ("7", '{"a":2}', False)
+    assert local.sluice("deadletter", "list").stdout == ""
+
+
+def test_the_commands_tell_what_runs(local: Local) -> None:
+    """In words, for people."""
+    local.write("skipped")
+    eventually("it is read", lambda: local.status()["skipped"])
+
+    status = local.sluice("status").stdout
+
+    assert "nats-server              running, pid " in status
+    assert f"{local.manifests / 'skipped.yaml'}:2: Namespace" in status
+    assert "Server is ready" in local.sluice("logs", "nats-server").stdout
+    assert "there are" in local.sluice("logs", "nobody").stderr
+
+
 @pytest.mark.parametrize(
     "headers",
     [
@@ -382,6 +454,17 @@ def test_what_is_no_event_is_refused_at_the_broker(local: Local, headers: dict[s
     assert local.post("odd", **headers) == 400
 
 
+def test_a_ping_comes_on_time(local: Local) -> None:
+    """Every minute, as a CloudEvent of Knative's type."""
+    local.echo("pinged", type="dev.knative.sources.ping")
+
+    seen = eventually("the ping", lambda: local.journal("pinged"), within_s=65)[0]
+
+    assert seen["source"] == "/apis/v1/namespaces/default/pingsources/minutely"
+    assert seen["data"] == '{"tick":true}'
+    assert 0 <= seen["at"] % 60 < 5
+
+
 def test_nats_may_go_and_come(local: Local) -> None:
     """503 while it is away, and everything is as before once it is back."""
     local.echo("patient")
@@ -390,6 +473,20 @@ def test_nats_may_go_and_come(local: Local) -> None:
     eventually("accepted again", lambda: local.post("patient") == 202)
 
     eventually("delivered", lambda: local.journal("patient"))
+
+
+def test_detached_it_returns_when_ready_and_down_ends_it(tmp_path: Path) -> None:
+    """With everything that it started; a second `down` finds nothing."""
+    local = Local(tmp_path)
+
+    up = local.sluice("up", "--detach", "--no-minio", "--no-triton", "--manifests", str(local.manifests))
+    pid = local.status()["parts"]["nats-server"]["pid"]
+    down = local.sluice("down")
+
+    assert "ready:" in up.stdout
+    assert (down.returncode, down.stdout) == (0, "stopped\n")
+    assert not Path(f"/proc/{pid}").exists()
+    assert "nothing runs" in local.sluice("down").stdout
 
 
 def test_a_second_up_says_that_one_runs(local: Local) -> None:

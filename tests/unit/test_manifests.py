@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from sluice.local.manifests import ManifestError, read
-from sluice.local.specs import Manifests
+from sluice.local.manifests.reader import ManifestError, read
+from sluice.local.manifests.specs import Manifests
 
 VALUES = {"ConfigMap/sluice": {"SLUICE_BUCKET": "sluice"}, "Secret/sluice-inspect": {"KEY": "secret"}}
 KSVC = """apiVersion: serving.knative.dev/v1

@@ -12,10 +12,19 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from sluice.errors import InvalidEventError, UnavailableError
-from sluice.local.broker import ACK_WAIT_S, HOPS, MAX_HELD, MAX_HOPS, Broker, consumer_of, decode, error_extensions
-from sluice.local.filters import passes
-from sluice.local.specs import Destination, Trigger
-from sluice.local.wire import CloudEvent, from_http, to_headers
+from sluice.local.knative.broker import (
+    ACK_WAIT_S,
+    HOPS,
+    MAX_HELD,
+    MAX_HOPS,
+    Broker,
+    consumer_of,
+    decode,
+    error_extensions,
+)
+from sluice.local.knative.filters import passes
+from sluice.local.knative.wire import CloudEvent, from_http, to_headers
+from sluice.local.manifests.specs import Destination, Trigger
 
 IN_FLIGHT: Final = 64
 """Requests of one Trigger at once; an event that waits for its next try takes no place."""

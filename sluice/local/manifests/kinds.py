@@ -8,7 +8,8 @@ from typing import Final
 
 import yaml
 
-from sluice.local.fields import (
+from sluice.local.knative.filters import attributes, one_filter
+from sluice.local.manifests.fields import (
     Place,
     Rule,
     Section,
@@ -21,7 +22,6 @@ from sluice.local.fields import (
     text,
     whole,
 )
-from sluice.local.filters import attributes, one_filter
 
 NAME: Final = r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?"
 _GIVEN: Final = ("PORT", "K_SERVICE", "K_CONFIGURATION", "K_REVISION")

@@ -1,15 +1,12 @@
-"""How many instances a function should have: Knative's annotations, and its decision from the load; pure."""
+"""Knative's autoscaling annotations, within its bounds; pure."""
 
 import math
-from collections import deque
-from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sluice.local.fields import Section, go_seconds
-from sluice.local.specs import Scale
+from sluice.local.manifests.fields import Section, go_seconds
+from sluice.local.manifests.specs import Scale
 
 PREFIX: Final = "autoscaling.knative.dev/"
-TICK_S: Final = 1.0
 _WITHOUT_MEANING: Final = ("initial-scale", "activation-scale", "target-burst-capacity", "panic-window-percentage")
 """Accepted; a local ksvc starts at min-scale, and its listener holds every burst."""
 _DEFAULT_TARGET: Final = 100.0
@@ -80,40 +77,3 @@ _KNOWN: Final[dict[str, tuple[Any, float, float]]] = {
     "class": (_only("kpa.autoscaling.knative.dev"), 0, 0),
     **dict.fromkeys(_WITHOUT_MEANING, (_number, -1, 1e6)),
 }
-
-
-@dataclass(slots=True, kw_only=True)
-class Autoscaler:
-    """Decides once a tick from the mean number of requests, as Knative's pod autoscaler does.
-
-    The mean over the window decides; the mean over a tenth of it (the panic window) may only ask for more. Zero needs
-    a whole window without any request, and then the retention period.
-    """
-
-    scale: Scale
-    limit: int
-    """Instances at most, whatever the annotations allow."""
-    _loads: deque[float] = field(default_factory=deque)
-    _wanted: deque[int] = field(default_factory=deque)
-
-    def decide(self, load: float) -> int:
-        """The number of instances to have, after a tick with a mean of *load* requests at once."""
-        scale = self.scale
-        _push(self._loads, load, scale.window_s + scale.retention_s)
-        window = list(self._loads)[-_ticks(scale.window_s) :]
-        panic = window[-_ticks(scale.window_s / 10) :]
-        # A window that is not full yet counts as if it were: the first request of a quiet day is no burst.
-        mean = max(sum(window) / _ticks(scale.window_s), sum(panic) / len(panic))
-        wanted = math.ceil(mean / scale.target) or (1 if any(self._loads) else 0)
-        _push(self._wanted, wanted, scale.down_delay_s or TICK_S)
-        return min(max(*self._wanted, scale.minimum, 0), self.limit)
-
-
-def _ticks(seconds: float) -> int:
-    return max(1, round(seconds / TICK_S))
-
-
-def _push(history: deque[Any], value: Any, seconds: float) -> None:
-    history.append(value)
-    while len(history) > _ticks(seconds):
-        history.popleft()

@@ -10,9 +10,9 @@ import aiohttp
 from cronsim import CronSim
 
 from sluice.errors import UnavailableError
-from sluice.local.delivery import Locate
-from sluice.local.specs import Ping
-from sluice.local.wire import CloudEvent, to_headers
+from sluice.local.knative.delivery import Locate
+from sluice.local.knative.wire import CloudEvent, to_headers
+from sluice.local.manifests.specs import Ping
 
 TRIES: Final = 5
 TIMEOUT: Final = aiohttp.ClientTimeout(total=30)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import yaml
 
-from sluice.local.fields import Place, Rule, Section, fields, listing, mapping, refused, text
+from sluice.local.manifests.fields import Place, Rule, Section, fields, listing, mapping, refused, text
 
 Attributes = Mapping[str, str]
 Filter = Mapping[str, Any]

@@ -15,9 +15,9 @@ import aiohttp
 
 from sluice.errors import UnavailableError
 from sluice.local.instances import Backoff, Instance
+from sluice.local.knative.autoscaler import TICK_S, Autoscaler
+from sluice.local.manifests.specs import Command, Function
 from sluice.local.program import Program, accepts_connections, free_port
-from sluice.local.scaling import TICK_S, Autoscaler
-from sluice.local.specs import Command, Function
 from sluice.local.state import State
 
 QUEUE: Final = 10_000
@@ -52,7 +52,7 @@ class Revision:
         self.spec, self.name = spec, name
         self.seats: list[Seat] = []
         self.problem: str | None = None
-        self.restarts = 0
+        self.crashes = 0
         self.load = 0
         self._state, self._http = state, http
         self._waiting: deque[asyncio.Future[Seat]] = deque()
@@ -85,10 +85,13 @@ class Revision:
             return free
         if len(self._waiting) >= QUEUE:
             raise UnavailableError(self.name, f"{QUEUE} requests wait already")
-        if not any(not seat.leaving for seat in self.seats):
-            self._start_first()
+        wait_s = self._blocked_until - time.monotonic()
+        if not self.staying and wait_s > 0:
+            raise UnavailableError(self.name, f"crashes at its start, tried again in {wait_s:.1f} s: {self.problem}")
         place: asyncio.Future[Seat] = asyncio.get_running_loop().create_future()
         self._waiting.append(place)
+        if not self.staying:
+            self.start_one()
         try:
             return await place
         except asyncio.CancelledError:
@@ -113,13 +116,12 @@ class Revision:
                 seat.in_flight += 1
                 place.set_result(seat)
 
-    def _start_first(self) -> None:
-        wait_s = self._blocked_until - time.monotonic()
-        if wait_s > 0:
-            raise UnavailableError(self.name, f"crashes at its start, tried again in {wait_s:.1f} s: {self.problem}")
-        self.start_one()
+    @property
+    def staying(self) -> list[Seat]:
+        """Instances that take requests, or will."""
+        return [seat for seat in self.seats if not seat.leaving]
 
-    def start_one(self) -> Seat:
+    def start_one(self) -> None:
         """Start an instance; it takes requests once it is ready."""
         port = free_port()
         given = {"K_SERVICE": self.spec.name, "K_CONFIGURATION": self.spec.name, "K_REVISION": self.name}
@@ -130,10 +132,13 @@ class Revision:
             environment=environment(self.spec.command, port, **given),
             ready=lambda: accepts_connections(port),
         )
-        seat = Seat(instance=Instance(wanted, self._state), port=port)
+        try:
+            seat = Seat(instance=Instance(wanted, self._state), port=port)
+        except UnavailableError as error:
+            self._crashed(error.reason, after_s=0)
+            return
         self.seats.append(seat)
         self._spawn(self._live(seat))
-        return seat
 
     async def _live(self, seat: Seat) -> None:
         try:
@@ -147,13 +152,13 @@ class Revision:
             await seat.instance.stop(grace_s=2)
         self.seats.remove(seat)
         if not seat.leaving:
-            self._crashed(seat, reason)
+            self._crashed(reason, after_s=seat.instance.age_s)
 
-    def _crashed(self, seat: Seat, reason: str) -> None:
-        self.problem, self.restarts = reason, self.restarts + 1
-        self._blocked_until = time.monotonic() + self._backoff.crashed(after_s=seat.instance.age_s)
+    def _crashed(self, reason: str, *, after_s: float) -> None:
+        self.problem, self.crashes = reason, self.crashes + 1
+        self._blocked_until = time.monotonic() + self._backoff.crashed(after_s=after_s)
         print(f"{self.name}: {reason}", flush=True)
-        if any(not other.leaving for other in self.seats):
+        if self.staying:
             return
         # Nobody is left to answer: the Broker tries again, and its dead letter will say why.
         while self._waiting:
@@ -173,11 +178,11 @@ class Revision:
 
     async def warm(self) -> None:
         """Start an instance and wait until it is ready; raises UnavailableError when it will not be."""
-        seat = self.start_one()
-        while not seat.ready:
-            if seat not in self.seats:
+        self.start_one()
+        while not any(seat.ready for seat in self.seats):
+            if not self.seats:
                 raise UnavailableError(self.name, self.problem or "ended at its start")
-            await asyncio.sleep(TICK_S / 50)
+            await asyncio.sleep(0.02)
 
     async def scale_for_ever(self) -> None:
         """Once a tick: as many instances as the load asks for."""
@@ -187,10 +192,9 @@ class Revision:
             before, began = self._measure(0), time.monotonic()
             await asyncio.sleep(TICK_S)
             wanted = self._autoscaler.decide((self._measure(0) - before) / (time.monotonic() - began))
-            staying = [seat for seat in self.seats if not seat.leaving]
-            if time.monotonic() >= self._blocked_until:
-                for _ in range(wanted - len(staying)):
-                    self.start_one()
+            staying = self.staying
+            for _ in range(wanted - len(staying) if time.monotonic() >= self._blocked_until else 0):
+                self.start_one()
             # The idlest goes first, and among equals the youngest.
             idle_first = sorted(staying, key=lambda seat: (seat.in_flight, seat.instance.age_s))
             for seat in idle_first[: max(len(staying) - wanted, 0)]:

@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import yaml
 
 from sluice.errors import SluiceError
-from sluice.local.containers import Values, command_of
-from sluice.local.fields import Place, Problem, Section
-from sluice.local.kinds import KINDS, SKIPPED
-from sluice.local.scaling import refuse_misplaced, scale_of
-from sluice.local.specs import (
+from sluice.local.manifests.annotations import refuse_misplaced, scale_of
+from sluice.local.manifests.containers import Values, command_of
+from sluice.local.manifests.fields import Place, Problem, Section
+from sluice.local.manifests.kinds import KINDS, SKIPPED
+from sluice.local.manifests.specs import (
     Broker,
     Delivery,
     Destination,

@@ -17,8 +17,8 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, DiscardPolicy,
 from nats.js.errors import NotFoundError
 
 from sluice.errors import InvalidEventError, UnavailableError
-from sluice.local import specs
-from sluice.local.wire import CloudEvent, from_http
+from sluice.local.knative.wire import CloudEvent, from_http
+from sluice.local.manifests import specs
 from sluice.topology import DAY_S, GIB, HOUR_S
 
 MAX_EVENT_BYTES: Final = 1 << 20

@@ -8,8 +8,8 @@ from aiohttp import web
 from yarl import URL
 
 from sluice.errors import UnavailableError
-from sluice.local.revision import Revision, Seat
-from sluice.local.specs import Function
+from sluice.local.knative.revision import Revision, Seat
+from sluice.local.manifests.specs import Function
 from sluice.local.state import State
 
 MAX_BODY_BYTES: Final = 64 << 20
@@ -36,6 +36,7 @@ class Service:
         self._count = 0
         self.revision = self._next(spec)
         self._scaling = asyncio.create_task(self.revision.scale_for_ever())
+        self._rolling = asyncio.create_task(asyncio.sleep(0))
         self._retiring: set[asyncio.Task[None]] = set()
         self._runner: web.AppRunner | None = None
 
@@ -51,18 +52,26 @@ class Service:
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
 
-    async def update(self, spec: Function) -> None:
-        """Roll over to a new revision; while one runs, the new one gets requests only once it is ready."""
-        self.spec, old, new = spec, self.revision, self._next(spec)
-        if old.seats:
-            try:
+    def update(self, spec: Function) -> None:
+        """Roll over to a new revision in the background; one that was on its way is given up."""
+        self.spec = spec
+        self._rolling.cancel()
+        self._rolling = asyncio.create_task(self._roll(self._next(spec)))
+
+    async def _roll(self, new: Revision) -> None:
+        """While an instance of the old one runs, the new one gets requests only once it is ready."""
+        old = self.revision
+        try:
+            if old.seats:
                 await new.warm()
-            except UnavailableError as error:
-                self.problem = f"{new.name} does not start, {old.name} stays: {error.reason}"
-                return
-        self.problem = None
+        except UnavailableError as error:
+            self.problem = f"{new.name} does not start, {old.name} stays: {error.reason}"
+            return
+        except asyncio.CancelledError:
+            await new.stop()
+            raise
         self._scaling.cancel()
-        self.revision = new
+        self.problem, self.revision = None, new
         self._scaling = asyncio.create_task(new.scale_for_ever())
         retiring = asyncio.create_task(old.retire())
         self._retiring.add(retiring)
@@ -70,8 +79,9 @@ class Service:
 
     async def stop(self) -> None:
         """Take no more requests, answer those in flight, end every instance."""
+        self._rolling.cancel()
         self._scaling.cancel()
-        await asyncio.gather(self.revision.stop(), *self._retiring)
+        await asyncio.gather(self._rolling, self.revision.stop(), *self._retiring, return_exceptions=True)
         if self._runner:
             await self._runner.cleanup()
 
@@ -121,7 +131,7 @@ class Service:
             "instances": [seat.instance.pid for seat in revision.seats if seat.ready and not seat.leaving],
             "starting": sum(not seat.ready for seat in revision.seats),
             "requests": revision.load,
-            "restarts": revision.restarts,
+            "crashes": revision.crashes,
             "problem": self.problem or revision.problem,
         }
 

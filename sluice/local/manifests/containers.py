@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from sluice.local.fields import Section
-from sluice.local.specs import Command
+from sluice.local.manifests.fields import Section
+from sluice.local.manifests.specs import Command
 
 Values = Mapping[str, Mapping[str, str]]
 """What ConfigMaps and Secrets hold, by "ConfigMap/<name>" and "Secret/<name>"."""
