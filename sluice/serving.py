@@ -10,6 +10,7 @@ anything else        500
 
 import importlib
 import logging
+import os
 import sys
 import threading
 import time
@@ -223,13 +224,16 @@ def main() -> None:
     # gunicorn's own lines bear the part's name too, before there is an app.
     telemetry.use(telemetry.Telemetry(module.removesuffix(".app").rpartition(".")[2]), newest=True)
     telemetry.log_lines()
+    mine = os.getpid()
     try:
         serve(module, load(ServingSettings))
     except SettingsError as error:
         log.critical("%s", error)
         sys.exit(1)
     except SystemExit as end:
-        sys.exit(1 if end.code == process.BOOT_FAILED else end.code)
+        # A worker leaves through here too, and has to keep its status: after any other gunicorn starts one more.
+        boot_failed = os.getpid() == mine and end.code == process.BOOT_FAILED
+        sys.exit(1 if boot_failed else end.code)
 
 
 if __name__ == "__main__":
