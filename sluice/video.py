@@ -55,7 +55,9 @@ class VideoTrack:
     time_base: Fraction
     packets: tuple[PacketFacts, ...]
     parameter_sets: int
-    """Different sequence parameter sets in the packets: more than one is a change of resolution or profile."""
+    """Different sequence parameter sets in the packets: more than one is a change of resolution or profile.
+
+    With the tag hvc1 they stand in moov alone, so a change cannot be seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
