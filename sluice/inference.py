@@ -124,7 +124,7 @@ class TritonDetector:
         return info
 
     def _infer(self, info: ModelInfo, frames: Frames, deadline: float) -> list[tuple[Box, ...]]:
-        from tritonclient.grpc import InferInput, InferRequestedOutput  # noqa: PLC0415 (cold start)
+        from tritonclient.grpc import InferInput, InferRequestedOutput
 
         given = InferInput("FRAMES", list(frames.shape), "UINT8")
         given.set_data_from_numpy(np.ascontiguousarray(frames))
@@ -134,7 +134,7 @@ class TritonDetector:
 
     def _ask(self, model: str, deadline: float, method: str, *arguments: Any, **options: Any) -> Any:
         """Call the server within the deadline, and translate what it answers."""
-        from tritonclient.utils import InferenceServerException  # noqa: PLC0415 (cold start)
+        from tritonclient.utils import InferenceServerException
 
         left = deadline - time.monotonic()
         if left <= 0:
@@ -150,7 +150,7 @@ class TritonDetector:
             raise translated from error
 
     def _connection(self) -> Any:
-        from tritonclient.grpc import InferenceServerClient  # noqa: PLC0415 (cold start)
+        from tritonclient.grpc import InferenceServerClient
 
         with self._lock:
             if self._client is None:

@@ -123,7 +123,7 @@ def _from_source(entry: Entry, file: Path) -> None:
 
 def _download(url: str, file: Path) -> None:
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer, file.open("wb") as copy:  # noqa: S310 (https, above)
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer, file.open("wb") as copy:
             left = MOST_BYTES
             while block := answer.read(min(left, 1 << 20)):
                 copy.write(block)
