@@ -68,7 +68,8 @@ _OUTPUTS: dict[str, tuple[str, int]] = {
 }
 
 # Attempts are made at each call, not on gRPC's own schedule, whose pauses grow to two minutes. A pool of its own, or a
-# new channel would share the broken connection of an old one that another thread still waits on. Sizes: a frame batch exceeds gRPC's default of 4 MiB.
+# new channel would share the broken connection of an old one that another thread still waits on. A batch of frames is
+# larger than gRPC's default limit of 4 MiB.
 _CHANNEL = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
