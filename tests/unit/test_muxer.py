@@ -98,10 +98,11 @@ def test_sound_stays_with_its_picture(container: str) -> None:
         assert found == pytest.approx(expected, abs=0.001)
 
 
-def test_the_init_segment_depends_on_the_tracks_alone() -> None:
+@pytest.mark.parametrize("container", ["mp4", "mpegts"])
+def test_the_init_segment_depends_on_the_tracks_alone(container: str) -> None:
     """Neither time nor the bit rate of picture or sound changes it, so its hash names it."""
-    first = chunk_of(audio=True, container="mpegts")
-    later = one_chunk(_clip(audio=True, container="mpegts", seconds=3), anchor_ms=NOON_MS + 86_400_000)
+    first = chunk_of(audio=True, container=container)
+    later = one_chunk(_clip(audio=True, container=container, seconds=3), anchor_ms=NOON_MS + 86_400_000)
 
     assert first.media != later.media
     assert first.init == later.init
