@@ -172,19 +172,19 @@ class NatsBus:
         self, subject: str, payload: bytes, *, message_id: str, headers: Mapping[str, str] | None = None
     ) -> Published:
         """Publish and wait for the stream's acknowledgement; raises UnusableInputError for what is too large."""
-        from sluice.jetstream import messages  # noqa: PLC0415 (see _connection)
+        from sluice.jetstream import messages
 
         return messages.publish(self._connection(), subject, payload, message_id=message_id, headers=headers or {})
 
     def subscribe(self, consumer: Consumer) -> Subscription:
         """Bind to a durable consumer; whether it exists shows at the first fetch, and at every other one."""
-        from sluice.jetstream.messages import NatsSubscription  # noqa: PLC0415 (see _connection)
+        from sluice.jetstream.messages import NatsSubscription
 
         return NatsSubscription(self._connection(), stream=consumer.stream, consumer=consumer.name)
 
     def bucket(self, name: str) -> KeyValue:
         """Bind to a key-value bucket; whether it exists shows at the first use, and at every other one."""
-        from sluice.jetstream.keyvalue import NatsKeyValue  # noqa: PLC0415 (see _connection)
+        from sluice.jetstream.keyvalue import NatsKeyValue
 
         return NatsKeyValue(self._connection(), name=name)
 
@@ -192,7 +192,7 @@ class NatsBus:
         self, streams: Sequence[Stream], consumers: Sequence[Consumer], buckets: Sequence[Bucket]
     ) -> tuple[str, ...]:
         """What would have to change at the server; raises SettingsError if it is too old."""
-        from sluice.jetstream import definitions  # noqa: PLC0415 (see _connection)
+        from sluice.jetstream import definitions
 
         return definitions.differences(self._connection(), streams, consumers, buckets)
 
@@ -200,7 +200,7 @@ class NatsBus:
         self, streams: Sequence[Stream], consumers: Sequence[Consumer], buckets: Sequence[Bucket]
     ) -> tuple[str, ...]:
         """Make and mend; raises SettingsError for what cannot be changed in place, and if the server is too old."""
-        from sluice.jetstream import definitions  # noqa: PLC0415 (see _connection)
+        from sluice.jetstream import definitions
 
         return definitions.ensure(self._connection(), streams, consumers, buckets)
 
@@ -211,7 +211,7 @@ class NatsBus:
 
     def _connection(self) -> "Connection":
         """Made at the first call: importing nats-py takes 0.1 s, and its modules import the port from here."""
-        from sluice.jetstream.connection import Connection  # noqa: PLC0415 (as said above)
+        from sluice.jetstream.connection import Connection
 
         with self._lock:
             if self._opened is None:

@@ -35,10 +35,11 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Start, feed, show; what was started is stopped at the end."""
-    with _runtime(options.state), contextlib.suppress(KeyboardInterrupt):
+    with _runtime(options.state), contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as ends:
         runtime = _running(options.state)
         secrets = load_or_create(options.state / "secrets")
         bus = _bus(runtime, secrets)
+        ends.callback(bus.close)
         bus.ensure([RESULTS], [WATCHER], [])
         watcher = bus.subscribe(WATCHER)
         _drain(watcher)
@@ -147,5 +148,5 @@ def _summary(data: Any) -> str:
     video = getattr(data, "video", None)
     if video is None:
         return f"expected {data.expected}, found {data.found}" if hasattr(data, "expected") else ""
-    advice = "; ".join(f"{each.severity} {each.code}: {each.text}" for each in data.advice)
-    return f"{video.codec} {video.width}x{video.height} {video.fps:g} fps · {advice or 'nothing to advise'}"
+    advice = [f"\n    {each.severity} {each.code}: {each.text}" for each in data.advice]
+    return f"{video.codec} {video.width}x{video.height} {video.fps:g} fps" + "".join(advice)

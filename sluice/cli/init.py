@@ -27,9 +27,9 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prepare; 0 when all is as wanted now."""
-    from sluice.preparation.prepare import prepare  # noqa: PLC0415 (other commands do not wait for it)
-    from sluice.preparation.secrets import load_or_create  # noqa: PLC0415 (same)
-    from sluice.settings import BusSettings, StoreSettings  # noqa: PLC0415 (same)
+    from sluice.preparation.prepare import prepare
+    from sluice.preparation.secrets import load_or_create
+    from sluice.settings import BusSettings, StoreSettings
 
     store, bus = _loaded(StoreSettings, BusSettings)
     secrets = load_or_create(arguments.secrets).administered_by(
@@ -54,8 +54,8 @@ def _summary(changes: int, *, dry_run: bool) -> str:
 
 
 def _loaded(*kinds: type[Any]) -> list[Any]:
-    from sluice.errors import SettingsError  # noqa: PLC0415 (as above)
-    from sluice.settings import load  # noqa: PLC0415 (as above)
+    from sluice.errors import SettingsError
+    from sluice.settings import load
 
     found: list[Any] = []
     problems: list[str] = []

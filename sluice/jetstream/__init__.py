@@ -9,7 +9,7 @@ def _import_nats() -> None:
         return
     sys.modules["aiohttp"] = None  # type: ignore[assignment]  # Python's own way to say "not installed"
     try:
-        import nats.aio.client  # noqa: F401, PLC0415 (the import is all that is wanted, here and now)
+        import nats.aio.client  # noqa: F401 (the import is all that is wanted, here and now)
     finally:
         del sys.modules["aiohttp"]
 

@@ -32,7 +32,7 @@ def prepare(
     done = _prepare_nats(nats_url, secrets, dry_run=dry_run, show=show)
     user, password = secrets.store_root
     # Imported here: nothing else of the command line waits for minio and urllib3.
-    from sluice.preparation.administration import Administration  # noqa: PLC0415 (as said above)
+    from sluice.preparation.administration import Administration
 
     store = Administration(url=store_url, region=region, user=user, password=password)
     try:
@@ -63,7 +63,7 @@ def _prepare_nats(url: str, secrets: Secrets, *, dry_run: bool, show: Callable[[
 def _store_changes(
     store: "Administration", *, region: str, bucket: str, nats_url: str, secrets: Secrets
 ) -> list[Change]:
-    from sluice.preparation import announcements, users  # noqa: PLC0415 (see prepare)
+    from sluice.preparation import announcements, users
 
     exists = store.has_bucket(bucket)
     changes = [] if exists else [Change(sentence=f"bucket {bucket}: missing", make=lambda: store.make_bucket(bucket))]

@@ -11,7 +11,6 @@ from sluice.errors import UnavailableError, UnusableInputError
 from sluice.once import answer_once
 from sluice.testing.bus import MemoryBus
 from sluice.testing.store import MemoryStore
-from sluice.topology import STREAMS
 from tests.builders import a_chunk_stored, an_inspection
 
 
@@ -22,9 +21,7 @@ def store() -> MemoryStore:
 
 @pytest.fixture
 def bus() -> MemoryBus:
-    bus = MemoryBus()
-    bus.ensure(STREAMS, [], [])
-    return bus
+    return MemoryBus()
 
 
 CAUSE = a_chunk_stored(camera="gate")
@@ -118,7 +115,10 @@ def test_without_nats_there_is_no_result_object(store: MemoryStore) -> None:
     """The object marks work whose message is out."""
     store.put(CAUSE.data.chunk.key, b"chunk")
 
+    down = MemoryBus()
+    down.available = False
+
     with pytest.raises(UnavailableError):
-        answered(store, MemoryBus())
+        answered(store, down)
 
     assert [each.key for each in store.list("results/")] == []
