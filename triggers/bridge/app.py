@@ -12,12 +12,12 @@ from flask import Flask
 
 from sluice.bus import Bus, NatsBus
 from sluice.serving import part_app
-from sluice.settings import BusSettings, ServingSettings, load
+from sluice.settings import ServingSettings
 from sluice.topology import CHUNKS_BRIDGE, INTAKE_BRIDGE
 from triggers.bridge import intake, outgoing, routes
 from triggers.bridge.keeper import Keeper
 from triggers.bridge.pump import Pump
-from triggers.bridge.settings import BridgeSettings
+from triggers.bridge.settings import BridgeSettings, load_all
 from triggers.bridge.sink import Sink
 
 PART: Final = "bridge"
@@ -25,8 +25,8 @@ PART: Final = "bridge"
 
 def create_app() -> Flask:
     """Wire the bridge and start its loops: gunicorn calls this in the process that serves."""
-    bus = NatsBus(load(BusSettings), name=PART)
-    return bridge_app(load(BridgeSettings), load(ServingSettings), bus=bus)
+    settings, bus, serving = load_all()
+    return bridge_app(settings, serving, bus=NatsBus(bus, name=PART))
 
 
 def bridge_app(settings: BridgeSettings, serving: ServingSettings, *, bus: Bus) -> Flask:
@@ -37,7 +37,7 @@ def bridge_app(settings: BridgeSettings, serving: ServingSettings, *, bus: Bus) 
     inward = pump("in", partial(intake.take, bus=bus, bucket=settings.bucket), consumer=INTAKE_BRIDGE)
     outward = pump("out", partial(outgoing.carry, sink=sink, bus=bus), consumer=CHUNKS_BRIDGE)
     loops = (keeper, inward, outward)
-    closers: tuple[Callable[[], None], ...] = (inward.stop, outward.stop, keeper.stop, bus.close)
+    closers: tuple[Callable[[], None], ...] = (inward.stop, outward.stop, keeper.stop, sink.close, bus.close)
     app = part_app(PART, serving, ready=partial(_trouble, keeper, inward, outward), close=closers)
     routes.add(app, bus=bus, token=settings.webhook_token)
     for loop in loops:

@@ -94,5 +94,5 @@ class Keeper:
                 log.warning("not looked after for now: %s", error)
             except Exception:  # whatever it was, the next look may go well, and without one nothing is made again
                 log.exception("looking after NATS failed")
-            self._stopping.wait(AT_MOST_EVERY_S)
-            self._wanted.wait(EVERY_S)
+            if not self._stopping.wait(AT_MOST_EVERY_S):
+                self._wanted.wait(EVERY_S)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from sluice import telemetry
-from sluice.bus import Bus, Message, Subscription
+from sluice.bus import Bus, Message
 from sluice.errors import UnavailableError
 from sluice.topology import Consumer
 
@@ -30,12 +30,12 @@ class Pump:
     ) -> None:
         self.name = name
         self._work = work
-        self._bus = bus
-        self._consumer = consumer
         self._workers = workers
         self._missed = missed
         """Called when NATS did not do what it was asked: something may have to be made again."""
-        self._subscription: Subscription | None = None
+        # Here, on the thread that starts the others: the first use of the bus imports nats-py, and two threads that
+        # import its circular modules at once may leave both with half of them, for good.
+        self._subscription = bus.subscribe(consumer)
         self._free = threading.Semaphore(workers)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"{name} pump", daemon=True)
@@ -74,12 +74,12 @@ class Pump:
         try:
             while slots < self._workers and self._free.acquire(blocking=False):
                 slots += 1
-            self._subscription = self._subscription or self._bus.subscribe(self._consumer)
             for message in self._subscription.fetch(slots, wait_s=FETCH_WAIT_S):
                 pool.submit(self._handle, message)
                 slots -= 1
         finally:
-            self._free.release(slots)
+            if slots:
+                self._free.release(slots)
 
     def _handle(self, message: Message) -> None:
         telemetry.unbind()

@@ -1,8 +1,9 @@
-"""Posting to the Broker over connections that are kept, one a thread."""
+"""Posting to the Broker over connections that are kept: one for each worker, as many as post at once."""
 
+import contextlib
 import http.client
 import ssl
-import threading
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -37,41 +38,41 @@ class Sink:
         self._target = (where.path or "/") + (f"?{where.query}" if where.query else "")
         self._timeout_s = timeout_s
         self._certificates = certificates
-        self._kept = threading.local()
+        self._idle: deque[Any] = deque()
 
     def post(self, headers: Mapping[str, str], body: bytes) -> Answer:
         """Post one event; raises UnavailableError when no answer comes."""
-        kept = getattr(self._kept, "connection", None)
         try:
-            if kept is not None:
-                try:
-                    return self._answer(kept, headers, body)
-                except (http.client.RemoteDisconnected, ConnectionError):
+            if self._idle:
+                with contextlib.suppress(http.client.RemoteDisconnected, ConnectionError, IndexError):
                     # The other side closes what was idle for long; that says nothing about it now. The event's id
                     # makes a second delivery harmless.
-                    self._forget()
-            self._kept.connection = connection = self._connection()
-            return self._answer(connection, headers, body)
+                    return self._answer(self._idle.pop(), headers, body)
+            return self._answer(self._connection(), headers, body)
         except (OSError, http.client.HTTPException) as error:
-            self._forget()
             raise UnavailableError("broker", f"{type(error).__name__}: {error}") from error
 
+    def close(self) -> None:
+        """Close what is idle."""
+        while self._idle:
+            self._idle.pop().close()
+
     def _answer(self, connection: Any, headers: Mapping[str, str], body: bytes) -> Answer:
-        connection.request("POST", self._target, body, dict(headers))
-        response = connection.getresponse()
-        said = response.read(READ_BYTES)
-        if not response.isclosed():
-            self._forget()
-        return Answer(status=response.status, body=said[:SHOWN_BYTES])
+        whole = False
+        try:
+            connection.request("POST", self._target, body, dict(headers))
+            response = connection.getresponse()
+            said = response.read(READ_BYTES)
+            whole = response.isclosed() and not response.will_close
+            return Answer(status=response.status, body=said[:SHOWN_BYTES])
+        finally:
+            if whole:
+                self._idle.append(connection)
+            else:
+                connection.close()
 
     def _connection(self) -> Any:
         if not self._secure:
             return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
         context = ssl.create_default_context(cadata=self._certificates or None)
         return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout_s, context=context)
-
-    def _forget(self) -> None:
-        kept = getattr(self._kept, "connection", None)
-        self._kept.connection = None
-        if kept is not None:
-            kept.close()

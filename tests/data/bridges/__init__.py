@@ -1,0 +1,1 @@
+"""Bridges with a fault, for tests that start them as processes."""
