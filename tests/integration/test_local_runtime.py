@@ -363,6 +363,8 @@ def test_a_removed_function_goes(local: Local) -> None:
 
     eventually("unknown", lambda: "fleeting" not in local.status()["services"])
     assert "fleeting-to-fleeting" not in local.status()["triggers"]
+    local.post("fleeting")
+    eventually("nobody holds what comes now", lambda: local.status()["pending"] == 0)
     eventually("its process is gone", lambda: not Path(f"/proc/{seen['pid']}").exists())
 
 
