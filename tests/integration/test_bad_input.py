@@ -9,9 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from sluice.bus import Message
 from sluice.names import ChunkName
-from sluice.topology import RESULTS, Consumer
 from tests.builders import a_chunk, a_chunk_name
 from tests.services.line import Line, eventually
 
@@ -30,26 +28,7 @@ def named(camera: str) -> ChunkName:
 
 def rejections(line: Line, camera: str) -> list[dict[str, Any]]:
     """The data of every input.rejected event of a camera."""
-    bus = line.bus()
-    reader = Consumer(stream=RESULTS.name, name=f"read-{next(_count)}", filter_subject=f"sluice.v1.rejected.{camera}")
-    bus.ensure([], [reader], [])
-    subscription, found = bus.subscribe(reader), list[Message]()
-    while fetched := subscription.fetch(100, wait_s=0.2):
-        found += fetched
-        for message in fetched:
-            message.ack()
-    bus.close()
-    return [json.loads(message.payload) for message in found]
-
-
-def results(line: Line, camera: str) -> list[str]:
-    """Keys of the result objects of a camera."""
-    return [each.key for each in line.store().list(f"results/inspect/{camera}/")]
-
-
-def is_quiet(line: Line) -> bool:
-    """Nothing is tried again any more."""
-    return bool(line.status()["pending"] == 0)
+    return [json.loads(payload) for payload in line.messages("rejected", camera)]
 
 
 @pytest.mark.parametrize(
@@ -69,8 +48,8 @@ def test_a_chunk_that_is_no_video_is_rejected_once(line: Line, camera: str, body
     line.store().put(name.key, body, content_type="video/mp4")
 
     key = name.result_key("inspect")
-    eventually("a result object", lambda: results(line, camera) == [key])
-    eventually("quiet", lambda: is_quiet(line))
+    eventually("a result object", lambda: line.results(camera) == [key])
+    eventually("quiet", line.is_quiet)
     result = json.loads(line.store().get(key).body)
     (rejection,) = rejections(line, camera)
     assert result["type"] == "dev.sluice.input.rejected.v1"
@@ -86,7 +65,7 @@ def test_a_chunk_truncated_in_its_media_is_answered(line: Line) -> None:
     line.store().put(name.key, CHUNK[: len(CHUNK) * 2 // 3], content_type="video/mp4")
 
     result = eventually("a result", lambda: [*line.store().list("results/inspect/torn/")])
-    eventually("quiet", lambda: is_quiet(line))
+    eventually("quiet", line.is_quiet)
     said = json.loads(line.store().get(result[0].key).body)
     assert "truncated" in json.dumps(said)
 
@@ -112,8 +91,8 @@ def test_a_lying_key_is_rejected_and_blocks_nothing(line: Line, key: str, camera
     line.store().put(key, CHUNK, content_type="video/mp4")
     line.store().put(good.key, CHUNK, content_type="video/mp4")
 
-    eventually("the good one", lambda: good.result_key("inspect") in results(line, good.camera))
-    eventually("quiet", lambda: is_quiet(line))
+    eventually("the good one", lambda: good.result_key("inspect") in line.results(good.camera))
+    eventually("quiet", line.is_quiet)
     mine = [each for each in rejections(line, camera)[before:] if key.rsplit("/", maxsplit=1)[-1] in json.dumps(each)]
     assert mine
     assert {each["part"] for each in mine} == {"bridge"}
@@ -153,4 +132,4 @@ def test_what_is_no_event_is_refused_at_every_door(line: Line, door: str, body: 
     assert status == 0 or 400 <= status < 500
     good = named("after-a-flood")
     line.store().put(good.key, CHUNK, content_type="video/mp4")
-    eventually("the next one", lambda: good.result_key("inspect") in results(line, good.camera))
+    eventually("the next one", lambda: good.result_key("inspect") in line.results(good.camera))

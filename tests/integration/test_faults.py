@@ -1,5 +1,6 @@
 """Each single fault, struck while a chunk is in flight: one result object and one message a chunk, no more, no less."""
 
+import json
 import os
 import re
 import signal
@@ -14,10 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from sluice import names
 from sluice.errors import UnavailableError
 from sluice.names import ChunkName
-from sluice.topology import RESULTS, Consumer
 from tests.builders import a_chunk, a_chunk_name
 from tests.services.line import Line, eventually
 
@@ -45,29 +44,9 @@ def put(line: Line, camera: str = "gate") -> ChunkName:
         return name
 
 
-def results(line: Line, camera: str) -> list[str]:
-    """Keys of the result objects of a camera."""
-    return [each.key for each in line.store().list(f"results/inspect/{camera}/")]
-
-
 def messages(line: Line, camera: str) -> Counter[str]:
     """How often each chunk stands on the result stream, by key."""
-    bus = line.bus()
-    reader = Consumer(stream=RESULTS.name, name=f"count-{next(_seq)}", filter_subject=names.subject("health", camera))
-    bus.ensure([], [reader], [])
-    subscription, keys = bus.subscribe(reader), Counter[str]()
-    while fetched := subscription.fetch(200, wait_s=0.5):
-        for message in fetched:
-            keys[_key(message.payload)] += 1
-            message.ack()
-    bus.close()
-    return keys
-
-
-def _key(payload: bytes) -> str:
-    found = re.search(rb'"key":\s*"(chunks/[^"]+)"', payload)
-    assert found, payload
-    return found[1].decode()
+    return Counter(json.loads(payload)["chunk"]["key"] for payload in line.messages("health", camera))
 
 
 def wait_until_announcing(line: Line) -> None:
@@ -76,7 +55,7 @@ def wait_until_announcing(line: Line) -> None:
 
     def one_came() -> bool:
         canaries.append(put(line, "canary").result_key("inspect"))
-        return not set(results(line, "canary")).isdisjoint(canaries)
+        return not set(line.results("canary")).isdisjoint(canaries)
 
     eventually("the store announces again", one_came)
 
@@ -84,18 +63,10 @@ def wait_until_announcing(line: Line) -> None:
 def assert_one_of_each(line: Line, camera: str, chunks: list[ChunkName]) -> None:
     """Exactly one result object and one stream message a chunk, and it stays so after the late copies came."""
     wanted = sorted(chunk.result_key("inspect") for chunk in chunks)
-    eventually("a result for each chunk", lambda: results(line, camera) == wanted, within_s=HEALED_S)
-    eventually("nothing is in flight", lambda: is_quiet(line), within_s=HEALED_S)
-    assert results(line, camera) == wanted
+    eventually("a result for each chunk", lambda: line.results(camera) == wanted, within_s=HEALED_S)
+    eventually("nothing is in flight", line.is_quiet, within_s=HEALED_S)
+    assert line.results(camera) == wanted
     assert messages(line, camera) == Counter({chunk.key: 1 for chunk in chunks})
-
-
-def is_quiet(line: Line) -> bool:
-    """No announcement, event or delivery is pending anywhere."""
-    try:
-        return bool(line.status()["pending"] == 0)
-    except (AssertionError, KeyError):
-        return False
 
 
 @contextmanager
@@ -112,7 +83,7 @@ def frozen(pid: int, seconds: float) -> Iterator[None]:
 
 def in_flight(line: Line, camera: str, chunk: ChunkName) -> None:
     """The fault below strikes while this chunk has no result."""
-    assert chunk.result_key("inspect") not in results(line, camera)
+    assert chunk.result_key("inspect") not in line.results(camera)
 
 
 @pytest.mark.parametrize("server", ["nats-server", "minio"])
@@ -207,7 +178,7 @@ def test_an_event_that_always_fails_is_one_dead_letter_that_can_be_replayed(line
         shown = line.run("deadletter", "show", letters.splitlines()[-1].split()[0])
 
     assert "ZeroDivisionError" in shown
-    assert results(line, camera) == []
+    assert line.results(camera) == []
 
     line.run("deadletter", "replay", "--all")
 

@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 
+from sluice import names
 from sluice.bus import NatsBus
 from sluice.local import tools
 from sluice.preparation.secrets import load_or_create
 from sluice.settings import BusSettings, StoreSettings
 from sluice.store import S3Store
+from sluice.topology import RESULTS, Consumer
 
 ROOT = Path(__file__).parent.parent.parent
 READY_S = 90
@@ -113,6 +115,31 @@ class Line:
         """The processes of a ksvc."""
         pids: list[int] = self.status()["services"][function]["instances"]
         return pids
+
+    def is_quiet(self) -> bool:
+        """True when no announcement, event or delivery is under way anywhere; False also while NATS cannot tell."""
+        try:
+            return bool(self.status()["pending"] == 0)
+        except AssertionError:
+            return False
+
+    def results(self, camera: str) -> list[str]:
+        """Keys of what inspect said of a camera's chunks."""
+        return [each.key for each in self.store().list(f"results/inspect/{camera}/")]
+
+    def messages(self, kind: str, camera: str) -> list[bytes]:
+        """Every message of a kind and camera on the result stream, from its beginning."""
+        bus = self.bus()
+        name = f"reader-{time.monotonic_ns()}"
+        reader = Consumer(stream=RESULTS.name, name=name, filter_subject=names.subject(kind, camera))
+        bus.ensure([], [reader], [])
+        subscription, found = bus.subscribe(reader), list[bytes]()
+        while fetched := subscription.fetch(200, wait_s=0.5):
+            for message in fetched:
+                found.append(message.payload)
+                message.ack()
+        bus.close()
+        return found
 
     def store(self) -> S3Store:
         """The bucket, as its administrator."""
