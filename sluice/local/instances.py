@@ -106,7 +106,7 @@ class Supervised:
         self.is_ready = asyncio.Event()
         self._state, self._grace_s, self._ready_s = state, grace_s, ready_s
         self._instance: Instance | None = None
-        self._backoff = Backoff()
+        self._backoff, self._ended_for = Backoff(), ""
 
     @property
     def pid(self) -> int | None:
@@ -144,10 +144,11 @@ class Supervised:
         self.is_ready.set()
         status = await instance.ended()
         self.is_ready.clear()
-        self.problem = f"exited with {status}: {program.log_tail(self.program, size=300)}"
+        self.problem = self._ended_for or f"exited with {status}: {program.log_tail(self.program, size=300)}"
+        self._ended_for = ""
 
     def restart(self, reason: str) -> None:
         """End a process that runs but does not work."""
-        self.problem = reason
         if self._instance and self._instance.is_running:
+            self._ended_for = reason
             os.killpg(self._instance.pid, signal.SIGKILL)

@@ -150,8 +150,9 @@ async def _wait(server: Supervised) -> None:
 
 
 async def _start_triton(runtime: Runtime, program: Program, stack: AsyncExitStack) -> None:
-    from sluice.local.triton import infers  # it brings numpy along
+    from sluice.local.triton import forget_shared_memory, infers  # it brings numpy along
 
+    stack.callback(forget_shared_memory, runtime.state.folder / "data" / "models")
     # Nobody waits for it: it needs seconds, and everything else works without it.
     triton = await runtime.serve(program, stack)
     check = partial(infers, runtime.plan.addresses["triton"])

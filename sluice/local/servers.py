@@ -146,5 +146,5 @@ async def watch_triton(triton: Supervised, infers: Callable[[], bool]) -> None:
         await triton.is_ready.wait()
         misses = 0 if await asyncio.to_thread(infers) else misses + 1
         if misses >= TRITON_MISSES:
-            triton.restart(f"{misses} inferences failed, restarted")
+            triton.restart(f"{misses} inferences failed")
             misses = 0
