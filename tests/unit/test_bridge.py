@@ -270,8 +270,10 @@ def test_one_event_that_fails_keeps_no_other_waiting(app: Flask, bus: MemoryBus,
     assert len({headers["ce-id"] for headers, _ in broker.received}) == 2
 
 
-def test_connections_to_the_broker_are_kept(app: Flask, bus: MemoryBus, broker: BrokerStub) -> None:
-    """One a worker at most."""
+def test_more_events_than_workers_are_carried_over_kept_connections(
+    app: Flask, bus: MemoryBus, broker: BrokerStub, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One a worker at most; nothing goes wrong when all are busy."""
     for n in range(40):
         headers = {"ce-specversion": "1.0", "ce-id": str(n), "ce-source": "/x", "ce-type": "t"}
         bus.publish("sluice.v1.cameras.gate", b"", message_id=str(n), headers=headers)
@@ -279,6 +281,7 @@ def test_connections_to_the_broker_are_kept(app: Flask, bus: MemoryBus, broker: 
     eventually("all are posted", lambda: len(broker.received) == 40)
 
     assert len(broker.connections) <= BridgeSettings(sink="http://x").workers
+    assert [each.getMessage() for each in caplog.records if each.levelname == "ERROR"] == []
 
 
 def test_a_wiped_server_gets_back_what_it_lost(app: Flask, bus: MemoryBus, broker: BrokerStub) -> None:

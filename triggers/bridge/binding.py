@@ -21,9 +21,8 @@ def to_nats(headers: Mapping[str, str], body: bytes) -> tuple[dict[str, str], by
     return {f"ce-{name}": _encoded(text_of(value)) for name, value in attributes.items()}, body
 
 
-def to_http(headers: Mapping[str, str], payload: bytes) -> dict[str, str]:
-    """The headers to post a message's event under, in the mode it has; raises InvalidEventError when it is none."""
-    attributes = events.peek(headers, payload)
+def to_http(headers: Mapping[str, str], attributes: Mapping[str, str]) -> dict[str, str]:
+    """The headers under which a message's event is posted, in the mode it has."""
     content_type = _content_type(headers)
     if content_type.startswith(STRUCTURED):
         return {"Content-Type": content_type}

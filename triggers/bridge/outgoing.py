@@ -25,10 +25,10 @@ def carry(message: Message, *, sink: Sink, bus: Bus) -> None:
     """Post the message's event; returns once it is in other hands, raises UnavailableError while it is not."""
     try:
         attributes = events.peek(message.headers, message.payload)
-        headers = binding.to_http(message.headers, message.payload)
     except InvalidEventError as error:
         intake.reject(message, UnusableInputError(error.expected, error.found, error.where), bus=bus)
         return
+    headers = binding.to_http(message.headers, attributes)
     telemetry.bind(traceparent=attributes.get("traceparent"), event=attributes["id"], camera=attributes.get("subject"))
     if "traceparent" in attributes:
         headers["traceparent"] = telemetry.traceparent(attributes["traceparent"])
