@@ -159,50 +159,57 @@ class Bus(Protocol):
         ...
 
 
+_FIRST_CALL: Final = threading.Lock()
+
+
 class NatsBus:
     """NATS JetStream. May be used from many threads; they share one connection."""
 
     def __init__(self, settings: BusSettings, *, name: str = "sluice") -> None:
         self._settings = settings
         self._name = name
-        self._lock = threading.Lock()
         self._opened: Connection | None = None
 
     def publish(
         self, subject: str, payload: bytes, *, message_id: str, headers: Mapping[str, str] | None = None
     ) -> Published:
         """Publish and wait for the stream's acknowledgement; raises UnusableInputError for what is too large."""
+        connection = self._connection()
         from sluice.jetstream import messages
 
-        return messages.publish(self._connection(), subject, payload, message_id=message_id, headers=headers or {})
+        return messages.publish(connection, subject, payload, message_id=message_id, headers=headers or {})
 
     def subscribe(self, consumer: Consumer) -> Subscription:
         """Bind to a durable consumer; whether it exists shows at the first fetch, and at every other one."""
+        connection = self._connection()
         from sluice.jetstream.messages import NatsSubscription
 
-        return NatsSubscription(self._connection(), stream=consumer.stream, consumer=consumer.name)
+        return NatsSubscription(connection, stream=consumer.stream, consumer=consumer.name)
 
     def bucket(self, name: str) -> KeyValue:
         """Bind to a key-value bucket; whether it exists shows at the first use, and at every other one."""
+        connection = self._connection()
         from sluice.jetstream.keyvalue import NatsKeyValue
 
-        return NatsKeyValue(self._connection(), name=name)
+        return NatsKeyValue(connection, name=name)
 
     def differences(
         self, streams: Sequence[Stream], consumers: Sequence[Consumer], buckets: Sequence[Bucket]
     ) -> tuple[str, ...]:
         """What would have to change at the server; raises SettingsError if it is too old."""
+        connection = self._connection()
         from sluice.jetstream import definitions
 
-        return definitions.differences(self._connection(), streams, consumers, buckets)
+        return definitions.differences(connection, streams, consumers, buckets)
 
     def ensure(
         self, streams: Sequence[Stream], consumers: Sequence[Consumer], buckets: Sequence[Bucket]
     ) -> tuple[str, ...]:
         """Make and mend; raises SettingsError for what cannot be changed in place, and if the server is too old."""
+        connection = self._connection()
         from sluice.jetstream import definitions
 
-        return definitions.ensure(self._connection(), streams, consumers, buckets)
+        return definitions.ensure(connection, streams, consumers, buckets)
 
     def close(self) -> None:
         """Disconnect; a later call connects anew."""
@@ -210,10 +217,15 @@ class NatsBus:
             self._opened.close()
 
     def _connection(self) -> "Connection":
-        """Made at the first call: importing nats-py takes 0.1 s, and its modules import the port from here."""
-        from sluice.jetstream.connection import Connection
+        """Made at the first call: importing nats-py takes 0.1 s, and its modules import the port from here.
 
-        with self._lock:
+        One thread at a time, in the whole process: nats-py's modules import each other in circles, and two threads
+        that begin at different ones leave both with half of them, for good (seen in 1 of 120 starts).
+        """
+        with _FIRST_CALL:
+            from sluice.jetstream import definitions, keyvalue, messages  # noqa: F401 (all at once, see above)
+            from sluice.jetstream.connection import Connection
+
             if self._opened is None:
                 self._opened = Connection(self._settings, name=self._name)
             return self._opened

@@ -32,6 +32,8 @@ class Consumer:
     ack_wait_s: float = 30
     max_ack_pending: int = 1000
     filter_subject: str | None = None
+    inactive_s: float = 0
+    """The server forgets it when nobody has fetched for so long; 0: never."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,8 @@
 
 import argparse
 import contextlib
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -22,7 +24,13 @@ from sluice.topology import RESULTS, Consumer
 READY_S: Final = 120
 EVENTS_S: Final = 120
 CAMERAS: Final = ("pattern", "carphone", "street")
-WATCHER: Final = Consumer(stream=RESULTS.name, name="demo", filter_subject="sluice.v1.*.*")
+WATCHER: Final = Consumer(
+    # Two demos on one runtime each see everything, and leave nothing behind.
+    stream=RESULTS.name,
+    name=f"demo-{os.getpid()}",
+    filter_subject="sluice.v1.*.*",
+    inactive_s=60,
+)
 
 
 def add(commands: Any) -> None:
@@ -35,6 +43,9 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Start, feed, show; what was started is stopped at the end."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # A shell that starts us in the background has us ignore the first; the second has to end all in order too.
+        signal.signal(number, signal.default_int_handler)
     with _runtime(options.state), contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as ends:
         runtime = _running(options.state)
         secrets = load_or_create(options.state / "secrets")
@@ -66,7 +77,9 @@ def _runtime(state: Path) -> Iterator[None]:
     try:
         deadline = time.monotonic() + READY_S
         while not _is_ready(state, process.pid):
-            if process.poll() is not None or time.monotonic() > deadline:
+            if process.poll() is not None:
+                raise UnavailableError("the local runtime", "it ended at its start, as said above")
+            if time.monotonic() > deadline:
                 raise UnavailableError("the local runtime", f"not ready after {READY_S} s, see {state}/logs")
             time.sleep(0.1)
         yield

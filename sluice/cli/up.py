@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from sluice.errors import UnavailableError
 from sluice.local.state import State, read_runtime
+from sluice.local.tools import ROOT
 
 READY_S: Final = 180
-MANIFESTS: Final = (Path("infra/knative/base"), Path("triggers"))
+SHIPPED: Final = ("infra/knative/base", "triggers")
 
 
 def add(commands: Any) -> None:
@@ -29,7 +30,7 @@ def add(commands: Any) -> None:
         type=Path,
         action="append",
         metavar="DIR",
-        help=f"folder of manifests, may be given often (default {' and '.join(map(str, MANIFESTS))})",
+        help=f"folder of manifests, may be given often (default the checkout's {' and '.join(SHIPPED)})",
     )
     parser.add_argument("--detach", action="store_true", help="return once everything is ready")
     parser.add_argument("--no-triton", action="store_true", help="start no Triton")
@@ -45,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
 
     wanted = Options(
         state=options.state,
-        manifests=tuple(options.manifests or MANIFESTS),
+        manifests=tuple(options.manifests or (ROOT / folder for folder in SHIPPED)),
         with_minio=not options.no_minio,
         with_triton=not options.no_triton,
     )

@@ -12,7 +12,13 @@ from sluice.jetstream.connection import Connection, Link, reason
 from sluice.topology import Bucket, Consumer, Stream
 
 OLDEST_SERVER: Final = (2, 12)
-_UNITS: Final = {"max_age": " s", "duplicate_window": " s", "ack_wait": " s", "max_bytes": " bytes"}
+_UNITS: Final = {
+    "max_age": " s",
+    "duplicate_window": " s",
+    "ack_wait": " s",
+    "inactive_threshold": " s",
+    "max_bytes": " bytes",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +105,7 @@ async def _consumer_change(link: Link, consumer: Consumer) -> Change | None:
         "max_ack_pending": consumer.max_ack_pending,
         "max_deliver": -1,
         "filter_subject": consumer.filter_subject or "",
+        "inactive_threshold": consumer.inactive_s,
     }
     what = f"consumer {consumer.stream}/{consumer.name}"
     try:

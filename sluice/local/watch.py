@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sluice.errors import UnavailableError
+from sluice.local.cancellation import heed_cancellation
 from sluice.local.manifests.reader import ManifestError, read
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ async def follow(runtime: "Runtime") -> None:
     folders = runtime.options.manifests
     seen, unfinished = fingerprint(folders), False
     while True:
+        heed_cancellation()
         await asyncio.sleep(WATCH_S)
         now = await asyncio.to_thread(fingerprint, folders)
         if now == seen and not unfinished:

@@ -131,7 +131,7 @@ class Line:
         """Every message of a kind and camera on the result stream, from its beginning."""
         bus = self.bus()
         name = f"reader-{time.monotonic_ns()}"
-        reader = Consumer(stream=RESULTS.name, name=name, filter_subject=names.subject(kind, camera))
+        reader = Consumer(stream=RESULTS.name, name=name, filter_subject=names.subject(kind, camera), inactive_s=60)
         bus.ensure([], [reader], [])
         subscription, found = bus.subscribe(reader), list[bytes]()
         while fetched := subscription.fetch(200, wait_s=0.5):
@@ -162,17 +162,18 @@ def copy_manifests(line: Line) -> None:
             shutil.copy(source, line.manifests)
 
 
-def _missing() -> str:
+def needs_tools() -> None:
+    """Skip by name on a laptop, fail in CI."""
     wanted = {"minio": tools.find_minio(), "nats-server": tools.find_nats_server()}
-    return ", ".join(name for name, found in wanted.items() if found is None)
+    if missing := ", ".join(name for name, found in wanted.items() if found is None):
+        reason = f"the line needs {missing}: make tools"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
 
 
 @pytest.fixture(scope="module")
 def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """A running line, one a test module."""
-    if missing := _missing():
-        reason = f"the line needs {missing}: make tools"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    needs_tools()
     line = Line(tmp_path_factory.mktemp("line"))
     copy_manifests(line)
     try:

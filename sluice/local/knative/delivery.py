@@ -12,6 +12,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from sluice.errors import InvalidEventError, UnavailableError
+from sluice.local.cancellation import heed_cancellation
 from sluice.local.knative.broker import (
     ACK_WAIT_S,
     HOPS,
@@ -74,6 +75,7 @@ class Dispatcher:
         """Fetch and deliver until cancelled; a stream or consumer that vanished is made again."""
         try:
             while True:
+                heed_cancellation()
                 try:
                     await self._fetch_for_ever()
                 except (NatsError, TimeoutError) as error:
@@ -90,6 +92,7 @@ class Dispatcher:
         subscription = await jetstream.pull_subscribe_bind(durable=durable, stream=stream)
         try:
             while True:
+                heed_cancellation()
                 self.problem = None
                 while len(self._held) >= MAX_HELD:
                     await asyncio.wait(self._held, return_when=asyncio.FIRST_COMPLETED)
