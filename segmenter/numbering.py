@@ -21,7 +21,7 @@ FIRST: Final = 1
 MARGIN_MS: Final = 600_000
 """Listed before the newest end known: a machine whose clock is behind may go on there, with seqs of its own."""
 _HOUR_MS: Final = 3_600_000
-_EARLIEST_MS, _LATEST_MS = 10**12, 10**13 - 1  # what a key can say
+_EARLIEST_MS, _LATEST_MS = 0, 10**13 - 1  # what a key can say
 _TRIES: Final = 20
 
 
@@ -110,7 +110,7 @@ def _last_hour(store: ObjectStore, camera: str) -> int:
         if first is None:
             nothing_ms = middle_ms
         else:
-            found_ms = first.start_ms
+            found_ms = max(middle_ms, first.start_ms)
     return found_ms
 
 

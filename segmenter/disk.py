@@ -1,0 +1,62 @@
+"""The steps of the file system that decide what outlives a crash; errors are ours."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from errno import EDQUOT, ENOSPC
+from pathlib import Path
+from typing import Final
+
+from sluice.errors import UnavailableError
+
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+
+
+class DiskFullError(UnavailableError):
+    """Raised when nothing fits until something is removed."""
+
+
+class Disk:
+    """Each step is durable by itself or says so."""
+
+    def write(self, path: Path, pieces: Iterable[bytes]) -> None:
+        """Write a new file, on the disk when this returns; its name is not, until the folder is synced."""
+        with _translated("write", path), os.fdopen(os.open(path, _NEW, 0o600), "wb") as file:
+            file.writelines(pieces)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def rename(self, path: Path, to: Path) -> None:
+        """Give a file another name, at once; durable when the folder is synced."""
+        with _translated("rename", path):
+            path.rename(to)
+
+    def sync(self, folder: Path) -> None:
+        """Make the names in a folder durable."""
+        with _translated("sync", folder):
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def read(self, path: Path) -> bytes:
+        """The whole file; raises FileNotFoundError."""
+        with _translated("read", path):
+            return path.read_bytes()
+
+    def remove(self, path: Path) -> None:
+        """Remove a file that may be gone; not durable: a crash may show it again."""
+        with _translated("remove", path):
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _translated(action: str, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        kind = DiskFullError if error.errno in (ENOSPC, EDQUOT) else UnavailableError
+        raise kind("spool", f"{action} {path.name}: {error.strerror}") from error
