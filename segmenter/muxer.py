@@ -5,7 +5,7 @@ the same input gives the same bytes, so the init segment can be stored under its
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -44,19 +44,29 @@ MUXER_OPTIONS: Final = {
 class ChunkMuxer:
     """Collects the packets of one chunk; add() until the cutter says so, then close()."""
 
-    def __init__(self, tracks: SourceTracks, *, anchor_ms: int, zero: Fraction | None = None) -> None:
-        """Place media time *zero* (default: this chunk's first keyframe) at *anchor_ms*, Unix milliseconds."""
-        if anchor_ms < ANCHOR_EPOCH_MS:
-            raise ValueError(f"anchor {anchor_ms}: expected Unix milliseconds after 2020-01-01")
+    def __init__(
+        self,
+        tracks: SourceTracks,
+        *,
+        anchor_ms: int | None = None,
+        zero: Fraction | None = None,
+        sound: Sequence[AnyPacket] = (),
+    ) -> None:
+        """Place media time *zero* (default: this chunk's first keyframe) at *anchor_ms*; close() may name it first."""
         self.start: Fraction | None = None
         """Media time of the first keyframe."""
         self._tracks = tracks
-        self._anchor_ms = anchor_ms
+        self._anchor_ms = 0 if anchor_ms is None else _checked_anchor(anchor_ms)
         self._zero = zero
-        self._opens_session = zero is None
+        self.opens_session = zero is None
         self._open_gop = False
         self._video: list[AnyPacket] = []
-        self._audio: list[AnyPacket] = []
+        self._audio: list[AnyPacket] = list(sound)
+
+    @property
+    def frames(self) -> int:
+        """How many it has taken."""
+        return len(self._video)
 
     def add(self, packet: AnyPacket) -> None:
         """Take a packet of either track; what comes before the first keyframe, or has no time, is left out."""
@@ -64,8 +74,15 @@ class ChunkMuxer:
             self._add_video(packet)
             return
         for each in self._tracks.copied_audio(packet):
-            if self.start is not None and time_of(each) >= self.start:
+            # Within a session what comes late goes along: the chunk that it belongs to may be gone.
+            if self.start is not None and (not self.opens_session or time_of(each) >= self.start):
                 self._audio.append(each)
+
+    def sound_from(self, start: Fraction) -> list[AnyPacket]:
+        """Give back the sound that came ahead of its picture: the next chunk's."""
+        ahead = [each for each in self._audio if time_of(each) >= start]
+        self._audio = self._audio[: len(self._audio) - len(ahead)]
+        return ahead
 
     def _add_video(self, packet: AnyPacket) -> None:
         # A live source's first packets have no dts, and its first keyframe may have no pts.
@@ -77,7 +94,7 @@ class ChunkMuxer:
             self.start = time_of(packet)
         elif packet.dts <= (self._video[-1].dts or 0):
             return  # the muxer refuses time that stands still; the cutter starts a session when it jumps
-        elif self._opens_session and packet.pts * packet.time_base < self.start:
+        elif self.opens_session and packet.pts * packet.time_base < self.start:
             # Shown before the session's first keyframe: it needs frames that we never had.
             self._open_gop = True
             return
@@ -87,13 +104,19 @@ class ChunkMuxer:
         """How much of the chunk lies before *packet*."""
         return 0.0 if self.start is None or packet.pts is None else float(time_of(packet) - self.start)
 
-    def close(self, *, following: "AnyPacket | None" = None, reason: str = "end") -> Chunk:
+    def close(
+        self, *, following: "AnyPacket | None" = None, reason: str = "end", anchor_ms: int | None = None
+    ) -> Chunk:
         """Write the chunk; *following* is the video packet after its last, so the one that says how long that lasts."""
+        self._anchor_ms = _checked_anchor(self._anchor_ms if anchor_ms is None else anchor_ms)
         if self.start is None:
             raise UnusableInputError("a keyframe with a time", "none", self._tracks.name)
-        duration = max(self._end(following) - self.start, Fraction(1, self._tracks.timescale))
+        duration = max(self.end(following) - self.start, Fraction(1, self._tracks.timescale))
         facts = self._facts(duration)
-        body, init_size = self._written()
+        try:
+            body, init_size = self._written()
+        except av.error.FFmpegError as error:
+            raise UnusableInputError("packets that mp4 can hold", str(error), self._tracks.name) from error
         init = body[:init_size]
         stream = self._tracks.video
         return Chunk(
@@ -110,8 +133,8 @@ class ChunkMuxer:
             **facts,
         )
 
-    def _end(self, following: "AnyPacket | None") -> Fraction:
-        """Media time of the end; gives the last packet the duration that leads there."""
+    def end(self, following: "AnyPacket | None") -> Fraction:
+        """Media time of the end, known before it is closed; gives the last packet the duration that leads there."""
         last, time_base = self._video[-1], self._video[-1].time_base
         if following is not None and following.pts is not None and following.dts is not None:
             last.duration = max(1, following.dts - (last.dts or 0))
@@ -199,6 +222,12 @@ def _packets(container: InputContainer, name: str) -> Iterator[AnyPacket]:
         yield from container.demux()
     except av.error.FFmpegError as error:
         raise UnusableInputError("packets of video", str(error), name) from error
+
+
+def _checked_anchor(anchor_ms: int) -> int:
+    if anchor_ms < ANCHOR_EPOCH_MS:
+        raise ValueError(f"anchor {anchor_ms}: expected Unix milliseconds after 2020-01-01")
+    return anchor_ms
 
 
 def _decoding_time(packet: AnyPacket) -> Fraction:

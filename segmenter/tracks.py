@@ -1,5 +1,7 @@
 """The tracks of a source that a chunk copies: its video, and its audio where that is AAC."""
 
+import copy
+import io
 from fractions import Fraction
 from typing import Any, Final, TypeAlias, cast
 
@@ -9,6 +11,7 @@ from av.container.core import Flags
 from av.packet import Packet
 from av.stream import Disposition, Stream
 
+from segmenter.parameters import HEAD, Parameters
 from sluice.errors import UnusableInputError
 
 AnyPacket: TypeAlias = "Packet[Stream]"
@@ -22,35 +25,77 @@ _USUAL: Final = 90_000
 
 
 class SourceTracks:
-    """One a source connection: what it learns of the audio outlives a chunk, so the init stays the same."""
+    """One a source connection: what it learns of the audio outlives a chunk, so the init stays the same.
+
+    It outlives the container too: the last chunk is written when the source is gone, and a stream of a closed
+    container is memory that was freed. So the parameters are kept in streams of an output that is never written.
+    """
 
     def __init__(self, container: InputContainer, name: str) -> None:
         self.name = name
-        self.video = _video_of(container, name)
-        self.timescale = _timescale(self.video.time_base)
-        self.audio = next(iter(container.streams.audio), None)
+        self._kept = av.open(io.BytesIO(), "w", format="matroska")
+        video = _video_of(container, name)
+        self._codec = _codec(video)
+        self._index = video.index
+        self.video_time_base: Fraction = video.time_base
+        self.timescale = _timescale(video.time_base)
+        self.parameters = Parameters(self._codec, video.codec_context.extradata)
+        self.video_record: bytes | None = None
+        self.video = self._kept.add_stream_from_template(video)
+        audio = next(iter(container.streams.audio), None)
+        self._audio: Any = None
+        self._audio_index = -1 if audio is None else audio.index
+        self._audio_codec = None if audio is None else _codec(audio)
+        self.audio_time_base = None if audio is None else audio.time_base
         self.audio_config: bytes | None = None
         """AudioSpecificConfig; None while there is no AAC."""
         self._to_raw: Any = None
-        if self.audio is not None and _codec(self.audio) == "aac":
-            self.audio_config = self.audio.codec_context.extradata
+        if audio is not None and self._audio_codec == "aac":
+            self.audio_config = audio.codec_context.extradata
             if not self.audio_config:
                 # ADTS, from MPEG-TS: without an output stream, as with one the tag of MPEG-TS comes along, which the
                 # mp4 muxer refuses.
-                self._to_raw = av.BitStreamFilterContext("aac_adtstoasc", self.audio)
+                self._to_raw = av.BitStreamFilterContext("aac_adtstoasc", audio)
+            self._audio = self._kept.add_stream_from_template(audio)
 
     @property
     def audio_dropped(self) -> str | None:
         """The codec of the audio that is not copied, if there is such."""
-        return _codec(self.audio) if self.audio is not None and self.audio_config is None else None
+        return None if self.audio_config else self._audio_codec
 
     def is_video(self, packet: AnyPacket) -> bool:
         """Whether the packet is of the track that is cut."""
-        return bool(packet.stream_index == self.video.index)
+        return bool(packet.stream_index == self._index)
+
+    def renewed(self, keyframe: AnyPacket) -> "SourceTracks | None":
+        """The tracks from *keyframe* on, if it brings other parameter sets: another size, another encoder."""
+        record = bytes(keyframe.get_sidedata("new_extradata")) if keyframe.has_sidedata("new_extradata") else None
+        if record is None and self.parameters.length_size is None:
+            head = bytes(memoryview(keyframe)[:HEAD])
+            if self.parameters.within(head) <= self.parameters.sets:
+                return None
+        elif record is None or Parameters(self._codec, record).sets <= self.parameters.sets:
+            return None
+        return self._from(keyframe, record)
+
+    def _from(self, keyframe: AnyPacket, record: bytes | None) -> "SourceTracks | None":
+        brought = self.parameters if record is None else Parameters(self._codec, record)
+        raw = bytes(memoryview(keyframe))
+        other = copy.copy(self)
+        try:
+            # FFmpeg reads the size from the sets.
+            raw = raw if record is None else brought.annex_b(raw)
+            with av.open(io.BytesIO(raw), "r", format=self._codec) as found:
+                video = _video_of(found, self.name)
+                other.parameters = Parameters(self._codec, record or video.codec_context.extradata)
+                other.video, other.video_record = self._kept.add_stream_from_template(video), record
+        except (av.error.FFmpegError, UnusableInputError):
+            return None  # half a keyframe; the next one brings them again
+        return other
 
     def copied_audio(self, packet: AnyPacket) -> list[AnyPacket]:
         """The packet as mp4 wants it: without ADTS header; nothing when it is not of a copied track, or has no time."""
-        if self.audio is None or packet.stream_index != self.audio.index or packet.pts is None or not packet.size:
+        if self._audio is None or packet.stream_index != self._audio_index or packet.pts is None or not packet.size:
             return []
         if self._to_raw is None:
             return [packet] if self.audio_config else []
@@ -66,10 +111,12 @@ class SourceTracks:
     def add_to(self, output: OutputContainer, *, audio_bit_rate: int) -> tuple[Any, Any | None]:
         """Declare the copied tracks in *output*: the video, and the audio if it is copied."""
         video = output.add_stream_from_template(self.video)
-        video.codec_context.codec_tag = VIDEO[_codec(self.video)]
-        if self.audio is None or not self.audio_config:
+        video.codec_context.codec_tag = VIDEO[self._codec]
+        if self.video_record:
+            video.codec_context.extradata = self.video_record
+        if self._audio is None or not self.audio_config:
             return video, None
-        audio = output.add_stream_from_template(self.audio)
+        audio = output.add_stream_from_template(self._audio)
         audio.codec_context.extradata = self.audio_config
         audio.codec_context.bit_rate = audio_bit_rate
         return video, audio
