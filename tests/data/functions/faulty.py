@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask
-from functions.inspect.handler import handle
 
+from functions.inspect.handler import handle
 from sluice.bus import NatsBus, Published
 from sluice.contracts.chunk import ChunkStored
 from sluice.contracts.envelope import Event
