@@ -6,7 +6,8 @@ from fractions import Fraction
 from typing import Final
 
 from segmenter.activity import Activity
-from segmenter.chunk import Chunk
+from segmenter.chunk import Chunk, metadata
+from segmenter.cut import Cut
 from segmenter.muxer import ChunkMuxer
 from segmenter.stamps import Counts
 from segmenter.timeline import Timeline, Verdict
@@ -42,6 +43,18 @@ class CutChunk:
     def end_ms(self) -> int:
         """Unix milliseconds."""
         return self.start_ms + self.duration_ms
+
+    def spoolable(self, *, camera: str, run: str, traceparent: str | None = None) -> Cut:
+        """As the spool takes it; *run* is the cutter's own, so that no two sessions share one."""
+        return Cut(
+            init=self.chunk.init,
+            media=self.chunk.media,
+            run=f"{run}-{self.session}",
+            start_ms=self.start_ms,
+            duration_ms=self.duration_ms,
+            activity=self.activity,
+            metadata=metadata(self.chunk, camera=camera, traceparent=traceparent),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

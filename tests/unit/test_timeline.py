@@ -186,6 +186,21 @@ def test_no_chunk_starts_before_the_floor(ahead_ms: int) -> None:
     assert line.error_s == pytest.approx(0)
 
 
+@given(st.lists(st.floats(1e-6, 0.02), min_size=1, max_size=50))
+def test_the_shortest_chunks_touch_too(durations: list[float]) -> None:
+    """A name has whole milliseconds, at least one; what follows waits for it."""
+    line, at, end_ms = Timeline(epoch_s=EPOCH_S), 0.0, 0
+    line.saw(0.0, 0.0)
+
+    for each in durations:
+        placed = line.place(at, at + each)
+        at += each
+
+        assert placed.duration_ms >= 1
+        assert placed.start_ms >= end_ms
+        end_ms = placed.end_ms
+
+
 def test_what_a_server_had_kept_does_not_count_as_late() -> None:
     """Servers send their last GOP at once: the chunk is placed when that is over."""
     line = Timeline(epoch_s=EPOCH_S)
