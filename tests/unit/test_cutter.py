@@ -216,10 +216,12 @@ def test_the_33_bit_wrap_is_undone(turns: int) -> None:
 
     file = clip(audio=True, container="mpegts")
 
-    chunks = cut(file, wraps)
+    cutter = Cutter(epoch_s=EPOCH_S)
+    chunks = cut(file, wraps, cutter)
 
     assert_honest(chunks)
     assert_nothing_lost(file, chunks)
+    assert cutter.counts.sound_dropped == 0
     assert {each.session for each in chunks} == {1}
 
 
