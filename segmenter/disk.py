@@ -3,11 +3,11 @@
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from errno import EDQUOT, ENOSPC
+from errno import EDQUOT, EIO, ENOSPC
 from pathlib import Path
 from typing import Final
 
-from sluice.errors import UnavailableError
+from sluice.errors import UnavailableError, UnusableInputError
 
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 
@@ -21,19 +21,19 @@ class Disk:
 
     def write(self, path: Path, pieces: Iterable[bytes]) -> None:
         """Write a new file, on the disk when this returns; its name is not, until the folder is synced."""
-        with _translated("write", path), os.fdopen(os.open(path, _NEW, 0o600), "wb") as file:
+        with translated("write", path), os.fdopen(os.open(path, _NEW, 0o600), "wb") as file:
             file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
 
     def rename(self, path: Path, to: Path) -> None:
         """Give a file another name, at once; durable when the folder is synced."""
-        with _translated("rename", path):
+        with translated("rename", path):
             path.rename(to)
 
     def sync(self, folder: Path) -> None:
         """Make the names in a folder durable."""
-        with _translated("sync", folder):
+        with translated("sync", folder):
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 os.fsync(descriptor)
@@ -41,18 +41,24 @@ class Disk:
                 os.close(descriptor)
 
     def read(self, path: Path) -> bytes:
-        """The whole file; raises FileNotFoundError."""
-        with _translated("read", path):
-            return path.read_bytes()
+        """The whole file; raises FileNotFoundError, and UnusableInputError where the disk has lost it."""
+        with translated("read", path):
+            try:
+                return path.read_bytes()
+            except OSError as error:
+                if error.errno == EIO:  # no time mends a bad sector, and others wait behind this file
+                    raise UnusableInputError("a file", "input/output error", path.name) from error
+                raise
 
     def remove(self, path: Path) -> None:
         """Remove a file that may be gone; not durable: a crash may show it again."""
-        with _translated("remove", path):
+        with translated("remove", path):
             path.unlink(missing_ok=True)
 
 
 @contextmanager
-def _translated(action: str, path: Path) -> Iterator[None]:
+def translated(action: str, path: Path) -> Iterator[None]:
+    """Raise what the file system raises as UnavailableError, but for a file that is not there."""
     try:
         yield
     except FileNotFoundError:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from segmenter.cut import Cut, parsed, rendered
-from segmenter.disk import Disk, DiskFullError
+from segmenter.disk import Disk, DiskFullError, translated
 from sluice.errors import InvalidNameError, UnavailableError, UnusableInputError
 from sluice.names import ChunkName, parse_chunk_key
 
@@ -77,12 +77,14 @@ class Spool:
         self._folder, self._limits, self._dropped, self._clock = folder, limits or Limits(), dropped, clock
         self._disk = disk or Disk()
         self._lock = threading.RLock()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._owner = _owned(folder)
         self._entries: deque[_Entry] = deque()
         self._settled = False  # a name that a dead process gave may not be durable yet
+        with translated("open", folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._owner = _owned(folder)
         try:
-            self._open()
+            with translated("open", folder):
+                self._open()
         except BaseException:
             self.close()  # else nobody in this process can try again
             raise
@@ -94,7 +96,8 @@ class Spool:
     @property
     def size_bytes(self) -> int:
         """On disk."""
-        return sum(each.size_bytes for each in tuple(self._entries))
+        with self._lock:
+            return sum(each.size_bytes for each in self._entries)
 
     def add(self, cut: Cut) -> bool:
         """Keep *cut*, on disk when this returns; False when it had to be dropped. Older ones give way to it."""

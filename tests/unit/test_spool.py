@@ -4,6 +4,8 @@ import errno
 import os
 import random
 import stat
+import subprocess
+import sys
 from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
@@ -16,6 +18,7 @@ from segmenter.spool import Dropped, Limits, Spool
 from sluice.errors import InvalidNameError, UnavailableError
 from tests.crashes import CrashingDisk, Killed
 
+ROOT = Path(__file__).parents[2]
 CAMERA = "gate"
 INIT = b"ftypmoov"
 START_MS = 1_790_000_000_000
@@ -198,6 +201,57 @@ def test_a_file_that_is_not_whole_is_not_sent(tmp_path: Path, keep: int) -> None
     assert drained(spool) == [a_cut(1)]
     assert [each.reason for each in dropped] == ["torn"]
     assert not torn.exists()
+
+
+def test_a_file_that_the_disk_has_lost_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bad sector is never mended, and others wait behind it."""
+    spool = Spool(tmp_path)
+    spool.add(a_cut(0))
+    spool.add(a_cut(1))
+    bad, read = min(tmp_path.glob("*.cut")), Path.read_bytes
+
+    def read_bytes(path: Path) -> bytes:
+        if path == bad:
+            raise OSError(errno.EIO, "input/output error")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+
+    assert drained(spool) == [a_cut(1)]
+
+
+def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
+    """With its name; the owner tries again later."""
+    (tmp_path / "file").touch()
+
+    with pytest.raises(UnavailableError, match="open gate"):
+        Spool(tmp_path / "file" / CAMERA)
+
+
+def test_a_killed_process_loses_at_most_the_chunk_being_written(tmp_path: Path) -> None:
+    """A real one, in the middle of its work."""
+    work = (
+        "import itertools, pathlib, sys\n"
+        "from segmenter.spool import Spool\n"
+        "from tests.unit.test_spool import a_cut\n"
+        "spool = Spool(pathlib.Path(sys.argv[1]))\n"
+        "for number in itertools.count():\n"
+        "    spool.add(a_cut(number, size=200_000))\n"
+        "    print(number, flush=True)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", work, tmp_path], stdout=subprocess.PIPE, cwd=ROOT)
+    assert process.stdout
+    acknowledged = [int(process.stdout.readline()) for _ in range(20)]
+    process.kill()
+    acknowledged += [int(line) for line in process.stdout.read().split()]
+    process.wait(10)
+    process.stdout.close()
+
+    spool = Spool(tmp_path)
+    found = drained(spool)
+
+    assert len(found) - len(acknowledged) in (0, 1)
+    assert found == [a_cut(number, size=200_000) for number in range(len(found))]
 
 
 def test_a_file_that_somebody_removed_is_passed_over(tmp_path: Path) -> None:
