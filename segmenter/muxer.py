@@ -118,7 +118,7 @@ class ChunkMuxer:
         except av.error.FFmpegError as error:
             raise UnusableInputError("packets that mp4 can hold", str(error), self._tracks.name) from error
         init = body[:init_size]
-        stream = self._tracks.video
+        stream = self._tracks.templates.video
         return Chunk(
             init=init,
             media=body[init_size:],

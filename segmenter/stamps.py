@@ -18,6 +18,8 @@ SOUND_NEAR_S: Final = 10.0
 """Sound farther from its picture belongs to another count: one of both was reset first."""
 REORDER_MOST_S: Final = 10.0
 """A picture shown as long after it is decoded has no honest time; mp4 has 32 bits for it."""
+LASTS_MOST_S: Final = 30.0
+"""No packet lasts longer; FFmpeg's muxer aborts the process for what does not fit."""
 _WRAPPING: Final = Fraction(1, 90_000)
 
 
@@ -82,10 +84,12 @@ class Stamps:
         ):
             self._counts.sound_dropped += 1
             return False
+        _bound_duration(packet, self._sound_tick_s)
         packet.pts = packet.dts = self._last_sound = pts
         return True
 
     def _made_plausible(self, packet: AnyPacket) -> None:
+        _bound_duration(packet, self._tick_s)
         if self._wraps:
             packet.dts, packet.pts = self._unwrapped(packet.dts), self._unwrapped(packet.pts)
         if packet.pts is not None and packet.dts is not None:
@@ -126,3 +130,8 @@ class Stamps:
             return ticks
         near: int = ticks + (self._last - ticks + WRAP // 2) // WRAP * WRAP
         return near if abs(near - self._last) * self._tick_s <= WRAP_NEAR_S else ticks
+
+
+def _bound_duration(packet: AnyPacket, tick_s: float) -> None:
+    if not 0 <= (packet.duration or 0) * tick_s <= LASTS_MOST_S:
+        packet.duration = 0  # the muxer takes it from the next packet

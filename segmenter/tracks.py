@@ -24,16 +24,23 @@ _COARSEST: Final = 10_000
 _USUAL: Final = 90_000
 
 
-class SourceTracks:
-    """One a source connection: what it learns of the audio outlives a chunk, so the init stays the same.
+class Templates:
+    """Copies of streams, in an output that is never written: a stream of a closed container is memory that was freed.
 
-    It outlives the container too: the last chunk is written when the source is gone, and a stream of a closed
-    container is memory that was freed. So the parameters are kept in streams of an output that is never written.
+    The last chunk is written when its source is gone.
     """
+
+    def __init__(self, video: Any, audio: Any | None) -> None:
+        self._output = av.open(io.BytesIO(), "w", format="matroska")
+        self.video: Any = self._output.add_stream_from_template(video)
+        self.audio: Any = None if audio is None else self._output.add_stream_from_template(audio)
+
+
+class SourceTracks:
+    """One a source connection: what it learns of the audio outlives a chunk, so the init stays the same."""
 
     def __init__(self, container: InputContainer, name: str) -> None:
         self.name = name
-        self._kept = av.open(io.BytesIO(), "w", format="matroska")
         video = _video_of(container, name)
         self._codec = _codec(video)
         self._index = video.index
@@ -41,9 +48,7 @@ class SourceTracks:
         self.timescale = _timescale(video.time_base)
         self.parameters = Parameters(self._codec, video.codec_context.extradata)
         self.video_record: bytes | None = None
-        self.video = self._kept.add_stream_from_template(video)
         audio = next(iter(container.streams.audio), None)
-        self._audio: Any = None
         self._audio_index = -1 if audio is None else audio.index
         self._audio_codec = None if audio is None else _codec(audio)
         self.audio_time_base = None if audio is None else audio.time_base
@@ -56,7 +61,7 @@ class SourceTracks:
                 # ADTS, from MPEG-TS: without an output stream, as with one the tag of MPEG-TS comes along, which the
                 # mp4 muxer refuses.
                 self._to_raw = av.BitStreamFilterContext("aac_adtstoasc", audio)
-            self._audio = self._kept.add_stream_from_template(audio)
+        self.templates = Templates(video, audio if self._audio_codec == "aac" else None)
 
     @property
     def audio_dropped(self) -> str | None:
@@ -88,14 +93,19 @@ class SourceTracks:
             with av.open(io.BytesIO(raw), "r", format=self._codec) as found:
                 video = _video_of(found, self.name)
                 other.parameters = Parameters(self._codec, record or video.codec_context.extradata)
-                other.video, other.video_record = self._kept.add_stream_from_template(video), record
+                other.templates, other.video_record = Templates(video, self.templates.audio), record
         except (av.error.FFmpegError, UnusableInputError):
             return None  # half a keyframe; the next one brings them again
         return other
 
     def copied_audio(self, packet: AnyPacket) -> list[AnyPacket]:
         """The packet as mp4 wants it: without ADTS header; nothing when it is not of a copied track, or has no time."""
-        if self._audio is None or packet.stream_index != self._audio_index or packet.pts is None or not packet.size:
+        if (
+            self.templates.audio is None
+            or packet.stream_index != self._audio_index
+            or packet.pts is None
+            or not packet.size
+        ):
             return []
         if self._to_raw is None:
             return [packet] if self.audio_config else []
@@ -110,13 +120,13 @@ class SourceTracks:
 
     def add_to(self, output: OutputContainer, *, audio_bit_rate: int) -> tuple[Any, Any | None]:
         """Declare the copied tracks in *output*: the video, and the audio if it is copied."""
-        video = output.add_stream_from_template(self.video)
+        video = output.add_stream_from_template(self.templates.video)
         video.codec_context.codec_tag = VIDEO[self._codec]
         if self.video_record:
             video.codec_context.extradata = self.video_record
-        if self._audio is None or not self.audio_config:
+        if self.templates.audio is None or not self.audio_config:
             return video, None
-        audio = output.add_stream_from_template(self._audio)
+        audio = output.add_stream_from_template(self.templates.audio)
         audio.codec_context.extradata = self.audio_config
         audio.codec_context.bit_rate = audio_bit_rate
         return video, audio

@@ -319,34 +319,125 @@ def test_broken_stamps_are_mended_or_dropped_and_counted(bf: int, data: st.DataO
     assert cutter.counts.unwritable == 0
 
 
-def test_another_size_is_another_session() -> None:
-    """New parameter sets in the stream: a new init segment, and no frame lost between."""
-    first, second = (clip(size=size, seconds=6, gop=50, container="mpegts") for size in (SMALL, (320, 180)))
-    cutter, chunks = Cutter(epoch_s=EPOCH_S), []
-    with opened(first + shifted_ts(second, 6)) as container:
-        chunks += cutter.connect(SourceTracks(container, "camera"))
-        for packet in container.demux():
-            if packet.size:
-                chunks += cutter.add(packet, float((packet.dts or 0) * packet.time_base))
-        chunks += cutter.end()
-
-    assert_honest(chunks)
-    assert [each.because for each in chunks] == ["connected", "connected", "parameters", "parameters"]
-    assert [(each.chunk.width, each.chunk.height) for each in chunks] == [SMALL] * 2 + [(320, 180)] * 2
-    assert sum(each.chunk.frames for each in chunks) == 300
+def joined_flv(*files: bytes) -> bytes:
+    """The video tags of FLV files of six seconds each, one after the other: each has its own sequence header."""
+    out = bytearray(files[0][:13])
+    for number, file in enumerate(files):
+        at = 13
+        while at + 11 < len(file):
+            end = at + 11 + int.from_bytes(file[at + 1 : at + 4], "big") + 4
+            tag = bytearray(file[at:end])
+            tag[4:7] = (int.from_bytes(tag[4:7], "big") + 6000 * number).to_bytes(3, "big")
+            out += tag if tag[0] == 9 else b""
+            at = end
+    return bytes(out)
 
 
-def shifted_ts(file: bytes, seconds: float) -> bytes:
+def joined_ts(first: bytes, second: bytes) -> bytes:
     out = io.BytesIO()
-    with av.open(io.BytesIO(file), "r") as source, av.open(out, "w", format="mpegts") as target:
+    with av.open(io.BytesIO(second), "r") as source, av.open(out, "w", format="mpegts") as target:
         stream = target.add_stream_from_template(source.streams.video[0])
         packets: Any = source.demux(source.streams.video[0])
         for packet in packets:
             if packet.size:
-                shift(packet, seconds)
+                shift(packet, 6)
                 packet.stream = stream
                 target.mux(packet)
-    return out.getvalue()
+    return first + out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("codec", "container", "join"),
+    [("h264", "mpegts", joined_ts), ("h265", "mpegts", joined_ts), ("h264", "flv", joined_flv)],
+)
+def test_another_size_is_another_session(codec: str, container: str, join: Callable[[bytes, bytes], bytes]) -> None:
+    """New parameter sets in the stream: a new init segment, no frame lost between, and each chunk can be decoded."""
+    files = [clip(size=size, seconds=6, codec=codec, container=container) for size in (SMALL, (320, 180))]
+
+    chunks = cut(join(files[0], files[1]))
+
+    assert_honest(chunks)
+    assert [each.because for each in chunks] == ["connected", "connected", "parameters", "parameters"]
+    assert [(each.chunk.width, each.chunk.height) for each in chunks] == [SMALL] * 2 + [(320, 180)] * 2
+    assert [each.duration_ms for each in chunks] == [4000, 2000, 4000, 2000]
+    for each in chunks:
+        with av.open(io.BytesIO(each.chunk.body), "r") as container_:
+            frames = [(frame.width, frame.height) for frame in container_.decode(video=0)]
+        assert frames == [(each.chunk.width, each.chunk.height)] * each.chunk.frames
+
+
+def test_sound_that_sets_in_late_is_another_session() -> None:
+    """A session has one init segment, and without the first sound nobody knows what to write there."""
+
+    def late(packet: AnyPacket, taken: float) -> float | None:
+        return None if packet.stream.type == "audio" and taken < 6 else taken
+
+    chunks = cut(clip(audio=True, container="mpegts"), late)
+
+    assert_honest(chunks)
+    assert [(each.session, each.because) for each in chunks] == [(1, "connected"), (2, "tracks"), (2, "tracks")]
+    assert [each.start_ms - NOON_MS for each in chunks] == [0, 4000, 8000]
+
+
+def test_sound_that_stops_changes_nothing() -> None:
+    """The tracks are those that the session began with."""
+
+    def stops(packet: AnyPacket, taken: float) -> float | None:
+        return None if packet.stream.type == "audio" and taken > 3 else taken
+
+    chunks = cut(clip(audio=True, container="mpegts"), stops)
+
+    assert_honest(chunks)
+    assert {each.session for each in chunks} == {1}
+
+
+def test_durations_beyond_belief_are_forgotten() -> None:
+    """A header says that a frame lasts for years: FFmpeg's muxer would abort the process."""
+
+    def lasts(packet: AnyPacket, taken: float) -> float:
+        if 5 < taken < 5.1:
+            packet.duration = 1 << 60
+        return taken
+
+    file = clip(audio=True)
+
+    chunks = cut(file, lasts)
+
+    assert_honest(chunks)
+    assert_nothing_lost(file, chunks)
+
+
+def test_what_mp4_cannot_hold_costs_one_chunk() -> None:
+    """One camera's nonsense is counted and never ends a process that serves others."""
+    cutter, chunks = Cutter(epoch_s=EPOCH_S), []
+    with opened(clip(audio=True)) as container:
+        cutter.connect(SourceTracks(container, "camera"))
+        for packet in container.demux():
+            at = float((packet.dts or 0) * packet.time_base)
+            sound = packet.stream.type == "audio"
+            if sound and packet.size and 4.1 < at < 7.9:
+                adts: AnyPacket = av.Packet(b"\xff\xf1" + bytes(60))  # not what this source's header promised
+                adts.pts, adts.dts, adts.time_base = packet.pts, packet.dts, packet.time_base
+                adts.stream = packet.stream
+                chunks += cutter.add(adts, at)
+            elif not sound or not 3.9 < at < 8.1:
+                chunks += cutter.add(packet, at)
+        chunks += cutter.end()
+
+    assert [each.start_ms - NOON_MS + 80 for each in chunks] == [0, 8000]
+    assert cutter.counts.unwritable == 100
+
+
+def test_a_chunk_is_ready_for_the_spool() -> None:
+    """Sessions never share a run, so each gets a number of its own."""
+    chunk = cut(clip(bf=0))[0]
+
+    spooled = chunk.spoolable(camera="gate", run="b7")
+
+    assert spooled.run == "b7-1"
+    assert spooled.body == chunk.chunk.body
+    assert spooled.name("gate", session=4, seq=9, opening=chunk.opening).start_ms == NOON_MS
+    assert spooled.metadata["reason"] == "keyframe"
 
 
 def test_a_stall_that_is_made_up_for_costs_nothing() -> None:
