@@ -79,6 +79,8 @@ class UnreliableStore(MemoryStore):
     """Of a call, the likelihood of each fault."""
     deaths: float = 0.0
     late: list[Callable[[], object]] = field(default_factory=list)
+    meanwhile: Callable[[], object] = lambda: None
+    """Happens between the steps of whoever calls."""
 
     def get(self, key: str, *, first: int = 0, last: int | None = None, limit: int | None = None) -> StoredObject:
         """See ObjectStore.get."""
@@ -117,6 +119,7 @@ class UnreliableStore(MemoryStore):
                 continue  # nobody hears the answer
 
     def _call(self, request: Callable[[], T]) -> T:
+        self.meanwhile()
         self._maybe_kill()
         drawn = self.chance.random()
         if drawn < 2 * self.faults:

@@ -339,12 +339,12 @@ class Machine:
         self.number, self.folder, self.world = number, folder, world
         self.runs = 0
         self.offset_ms = 0
+        self.disk = CrashingDisk(lambda: world.chance.random() < world.deaths)
         self.begin()
 
     def begin(self) -> None:
         """Start a process on what the last one left."""
         world = self.world
-        self.disk = CrashingDisk(lambda: world.chance.random() < world.deaths)
         while True:
             try:
                 self.spool = Spool(self.folder, disk=self.disk)
@@ -431,8 +431,13 @@ class World:
         self.deaths = self.chance.choice((0.0, 0.003, 0.02))
         self.acknowledged: set[bytes] = set()
         self._numbers = 0
+        self._acting: list[Machine] = []
         self.store = WitnessedStore(
-            chance=self.chance, faults=self.chance.choice((0.0, 0.03, 0.1)), deaths=self.deaths, alone=machines == 1
+            chance=self.chance,
+            faults=self.chance.choice((0.0, 0.03, 0.1)),
+            deaths=self.deaths,
+            alone=machines == 1,
+            meanwhile=self._meanwhile,
         )
         self.machines = [Machine(number, folder / str(number), self) for number in range(machines)]
 
@@ -454,18 +459,32 @@ class World:
             (self._weather, 2),
             (self._rest, 1),
         ]
+        self._do(machine, self.chance.choices(*zip(*actions, strict=True))[0])
+
+    def _do(self, machine: Machine, action: Callable[[], object]) -> None:
+        self._acting.append(machine)
         try:
-            self.chance.choices(*zip(*actions, strict=True))[0]()
+            action()
         except Killed:
             machine.die()
         except (UnavailableError, FencedError):
             pass
+        finally:
+            self._acting.remove(machine)
+
+    def _meanwhile(self) -> None:
+        """The others upload between two calls of one."""
+        idle = [machine for machine in self.machines if machine not in self._acting]
+        if idle and self.chance.random() < 0.2:
+            machine = self.chance.choice(idle)
+            self._do(machine, machine.uploader.step)
 
     def finish(self) -> None:
         """No more faults: what is spooled must arrive."""
         self.deaths = self.store.deaths = self.store.faults = 0.0
         self.store.down = False
         self.store.deliver_late()
+        self.store.meanwhile = lambda: None
         for machine in self.machines:
             for _ in range(10 * len(machine.spool) + 10):
                 try:
