@@ -32,10 +32,10 @@ SOURCES = [
     pytest.param({"bf": 2, "audio": True}, id="bf-2"),
     pytest.param({"bf": 2, "audio": True, "container": "mpegts"}, id="mpegts"),
     pytest.param({"bf": 2, "audio": True, "container": "flv"}, id="flv"),
-    pytest.param({"open_gop": True, "gop": 25}, id="open-gop"),
+    pytest.param({"open_gop": True, "gop": 12}, id="open-gop"),
     pytest.param({"gop": 1, "bf": 0}, id="gop-1"),
     pytest.param({"gop": 40, "codec": "h265"}, id="h265"),
-    pytest.param({"gop": 30, "codec": "h265", "container": "mpegts", "open_gop": True}, id="h265-open-gop"),
+    pytest.param({"gop": 12, "codec": "h265", "container": "mpegts", "open_gop": True}, id="h265-open-gop"),
     pytest.param({"fps": Fraction(30000, 1001), "gop": 30}, id="29.97"),
     pytest.param({"fps": 5, "gop": 150, "bf": 0, "seconds": 70}, id="a-gop-of-30-s"),
 ]
@@ -162,6 +162,7 @@ def test_every_packet_is_in_one_chunk(source: dict[str, Any]) -> None:
     assert [each.chunk.reason for each in chunks] == ["keyframe"] * (len(chunks) - 1) + ["end"]
     assert all(each.chunk.duration_ms >= 3000 for each in chunks[:-1])
     assert (cutter.counts.dropped, cutter.counts.repaired) == (0, 0)
+    assert any(each.chunk.open_gop for each in chunks) == source.get("open_gop", False)
 
 
 @pytest.mark.parametrize("container", ["mp4", "mpegts", "flv"])
@@ -178,6 +179,22 @@ def test_sound_goes_along(container: str) -> None:
         video, sound = decode_times(each)
         scale = 12_800 if container == "mp4" else 90_000
         assert abs(sound / 48_000 - video / scale) < 0.3
+
+
+def test_sound_ahead_of_its_picture_goes_to_the_chunk_of_its_time() -> None:
+    """Half a second early, as some encoders send it."""
+
+    def early(packet: AnyPacket, taken: float) -> float:
+        if packet.stream.type == "audio":
+            shift(packet, 0.5)
+        return taken
+
+    chunks = cut(clip(audio=True, bf=0), early)
+
+    assert_honest(chunks)
+    for each in chunks[1:]:
+        video, sound = decode_times(each)
+        assert -0.001 < sound / 48_000 - video / 12_800 < 0.03
 
 
 def test_time_counts_from_the_first_chunk() -> None:
@@ -531,6 +548,28 @@ def test_connections_follow_one_another() -> None:
     assert_honest(chunks)
     assert [(each.session, each.held_ms) for each in chunks[::2]] == [(1, 1000), (2, 0)]
     assert [each.start_ms - NOON_MS for each in chunks] == [1000, 4998, 7000, 11_000]
+
+
+def test_a_new_connection_waits_for_the_end_of_the_old() -> None:
+    """The last chunk lasts longer than its connection: no chunk overlaps another."""
+    file, cutter = clip(bf=0, seconds=5), Cutter(epoch_s=EPOCH_S)
+
+    chunks = cut(file, cutter=cutter) + cut(file, lambda _, taken: taken + 4.5, cutter)
+
+    assert_honest(chunks)
+    assert chunks[2].held_ms == 500
+    assert chunks[2].start_ms == chunks[1].end_ms
+
+
+def test_pictures_that_need_what_was_never_seen_are_dropped_and_counted() -> None:
+    """Of an open GOP those that are shown before its keyframe need the GOP before."""
+    cutter = Cutter(epoch_s=EPOCH_S)
+
+    chunks = cut(clip(gop=12, open_gop=True), lambda _, taken: None if taken < 0.39 else taken, cutter)
+
+    assert_honest(chunks)
+    assert all(each.chunk.open_gop for each in chunks)
+    assert cutter.counts.dropped == 2
 
 
 def test_a_burst_at_the_start_is_not_taken_for_time() -> None:
