@@ -46,6 +46,20 @@ def load(kind: type[S], environ: Mapping[str, str] | None = None) -> S:
     return kind(**values)
 
 
+def load_all(*kinds: type[Any], environ: Mapping[str, str] | None = None) -> tuple[Any, ...]:
+    """Fill each of *kinds*, in order; raises one SettingsError with the problems of all."""
+    loaded: list[Any] = []
+    problems: list[str] = []
+    for kind in kinds:
+        try:
+            loaded.append(load(kind, environ))
+        except SettingsError as error:
+            problems += error.problems
+    if problems:
+        raise SettingsError(tuple(problems))
+    return tuple(loaded)
+
+
 def _kind_name(each: Field[Any]) -> str:
     return each.type if isinstance(each.type, str) else getattr(each.type, "__name__", str(each.type))
 

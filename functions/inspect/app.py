@@ -7,15 +7,16 @@ from functions.inspect.handler import FUNCTION, handle
 from sluice import serving
 from sluice.bus import NatsBus
 from sluice.contracts.chunk import ChunkStored
-from sluice.settings import BusSettings, ServingSettings, StoreSettings, load
+from sluice.settings import BusSettings, ServingSettings, StoreSettings, load_all
 from sluice.store import S3Store
 
 
 def create_app() -> Any:
     """The Flask app that gunicorn serves; nothing is connected before the first event."""
-    store = S3Store(load(StoreSettings))
-    bus = NatsBus(load(BusSettings), name=FUNCTION)
+    stored, messaged, served = load_all(StoreSettings, BusSettings, ServingSettings)
+    store = S3Store(stored)
+    bus = NatsBus(messaged, name=FUNCTION)
     work = partial(handle, store=store, bus=bus)
     return serving.function_app(
-        work, part=FUNCTION, accepts=ChunkStored, settings=load(ServingSettings), close=(bus.close, store.close)
+        work, part=FUNCTION, accepts=ChunkStored, settings=served, close=(bus.close, store.close)
     )

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sluice.errors import SettingsError, UnavailableError
-from sluice.local.state import read_runtime
+from sluice.errors import SettingsError
+from sluice.local.state import running
 
 if TYPE_CHECKING:
     from sluice.local.deadletters import DeadLetter, DeadLetters
@@ -36,10 +36,7 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Connect as the administrator and do it."""
-    found = read_runtime(options.state)
-    if found is None:
-        raise UnavailableError("the local runtime", f"none runs in {options.state}: sluice up")
-    return asyncio.run(_run(options, found["endpoints"]))
+    return asyncio.run(_run(options, running(options.state)["endpoints"]))
 
 
 async def _run(options: argparse.Namespace, endpoints: dict[str, Any]) -> int:

@@ -29,9 +29,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Prepare; 0 when all is as wanted now."""
     from sluice.preparation.prepare import prepare
     from sluice.preparation.secrets import load_or_create
-    from sluice.settings import BusSettings, StoreSettings
+    from sluice.settings import BusSettings, StoreSettings, load_all
 
-    store, bus = _loaded(StoreSettings, BusSettings)
+    store, bus = load_all(StoreSettings, BusSettings)
     secrets = load_or_create(arguments.secrets).administered_by(
         store=(store.access_key, store.secret_key), nats=(bus.user, bus.password)
     )
@@ -51,19 +51,3 @@ def _summary(changes: int, *, dry_run: bool) -> str:
     if not changes:
         return "everything is as it should be"
     return f"{changes} differences, nothing changed" if dry_run else f"{changes} differences mended"
-
-
-def _loaded(*kinds: type[Any]) -> list[Any]:
-    from sluice.errors import SettingsError
-    from sluice.settings import load
-
-    found: list[Any] = []
-    problems: list[str] = []
-    for kind in kinds:
-        try:
-            found.append(load(kind))
-        except SettingsError as error:
-            problems += error.problems
-    if problems:
-        raise SettingsError(tuple(problems))
-    return found

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sluice.errors import UnavailableError
-from sluice.local.state import read_runtime
+from sluice.local.state import running
 
 ANSWER_S: Final = 20
 
@@ -24,9 +24,7 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Ask the running runtime."""
-    found = read_runtime(options.state)
-    if found is None:
-        raise UnavailableError("the local runtime", f"none runs in {options.state}: sluice up")
+    found = running(options.state)
     if not found["ready"]:
         raise UnavailableError("the local runtime", f"it is starting, see {options.state / 'logs'}")
     try:

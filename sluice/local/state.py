@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from sluice.errors import SettingsError
+from sluice.errors import SettingsError, UnavailableError
 from sluice.local.program import free_port
 
 LEFTOVER_GRACE_S: Final = 10
@@ -96,6 +96,14 @@ def read_runtime(folder: Path) -> dict[str, Any] | None:
     facts = _read(folder / "runtime.json")
     if facts is None or not is_running(facts["pid"], facts["pid_started"]):
         return None
+    return facts
+
+
+def running(folder: Path) -> dict[str, Any]:
+    """What the running runtime wrote; raises UnavailableError when none runs."""
+    facts = read_runtime(folder)
+    if facts is None:
+        raise UnavailableError("the local runtime", f"none runs in {folder}: sluice up")
     return facts
 
 

@@ -1,10 +1,8 @@
 """A real MinIO server for tests, as the local runtime starts it."""
 
 import itertools
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from subprocess import Popen
 
 import pytest
 
@@ -12,11 +10,10 @@ from sluice.local import program
 from sluice.local.minio import NatsTarget, minio_program
 from sluice.local.tools import INSTALL, Missing, find_minio
 from sluice.settings import StoreSettings
+from tests.services.server import RunningServer, needed
 
-READY_S = 30
 
-
-class MinioServer:
+class MinioServer(RunningServer):
     """One server on a loopback port of its own; it keeps its port and its data when it is started again."""
 
     root_user = "tests-root"
@@ -28,7 +25,6 @@ class MinioServer:
     ) -> None:
         port = program.free_port()
         self.url = f"{'https' if certificates else 'http'}://127.0.0.1:{port}"
-        self._process: Popen[bytes] | None = None
         self._numbers = itertools.count(1)
         self._program = minio_program(
             binary=binary,
@@ -70,40 +66,11 @@ class MinioServer:
         root.make_bucket(name)
         return name
 
-    def start(self) -> None:
-        """Start it and wait until it takes objects."""
-        if self._process is None:
-            self._process = program.start(self._program)
-            program.wait_ready(self._program, self._process, timeout_s=READY_S)
-
-    def stop(self) -> None:
-        """Ask it to end."""
-        if self._process:
-            program.stop(self._process)
-            self._process = None
-
-    def kill(self) -> None:
-        """End it without a word."""
-        if self._process:
-            program.kill(self._process)
-            self._process = None
-
-    def restart(self) -> None:
-        """End it properly and start it again."""
-        self.stop()
-        self.start()
-
 
 @pytest.fixture(scope="session")
 def minio_binary() -> Path:
     """The server's program; skips the test without one, or fails it in CI."""
-    found = find_minio()
-    if found:
-        return found
-    missing = str(Missing(name="minio", remedy=INSTALL))
-    if os.environ.get("CI"):
-        pytest.fail(missing)
-    pytest.skip(missing)
+    return needed(find_minio(), str(Missing(name="minio", remedy=INSTALL)))
 
 
 @pytest.fixture(scope="session")

@@ -1,50 +1,26 @@
 """A real Triton with the model repository of this checkout."""
 
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from sluice.local.program import Program, free_port, kill, start, stop, wait_ready
+from sluice.local.program import Program, free_port
 from sluice.local.tools import INSTALL, find_triton
 from sluice.local.triton import TritonPorts, assemble, forget_shared_memory, triton_program
+from tests.services.server import RunningServer, needed
 
-READY_S = 60
 
-
-class TritonServer:
+class TritonServer(RunningServer):
     """One server, always at the same address."""
+
+    ready_s = 60
+    grace_s = 20
 
     def __init__(self, program: Program, ports: TritonPorts) -> None:
         self.url = f"127.0.0.1:{ports.grpc}"
         self.ports = ports
         self._program = program
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Return once it infers."""
-        if self._process is None:
-            self._process = start(self._program)
-            wait_ready(self._program, self._process, timeout_s=READY_S)
-
-    def stop(self) -> None:
-        """End it in order."""
-        if self._process is not None:
-            stop(self._process, grace_s=20)
-            self._process = None
-
-    def kill(self) -> None:
-        """End it at once, as a crash would."""
-        if self._process is not None:
-            kill(self._process)
-            self._process = None
-
-    def restart(self) -> None:
-        """Stop, start."""
-        self.stop()
-        self.start()
 
     @property
     def pid(self) -> int:
@@ -66,12 +42,7 @@ class TritonServer:
 @pytest.fixture(scope="session")
 def triton_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
     """Triton on free loopback ports."""
-    home = find_triton()
-    if home is None:
-        missing = f"Triton is not on this machine: {INSTALL}"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
+    home = needed(find_triton(), f"Triton is not on this machine: {INSTALL}")
     folder = tmp_path_factory.mktemp("triton")
     repository = folder / "models"
     assemble(repository)

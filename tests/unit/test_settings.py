@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from sluice.errors import SettingsError
-from sluice.settings import load, setting
+from sluice.settings import load, load_all, setting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +17,13 @@ class Sample:
     wait_s: float = setting("X_WAIT_S", "how long", 1.5)
     loud: bool = setting("X_LOUD", "how loud", False)
     key: str = setting("X_KEY", "the key", "", secret=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Other:
+    """Another part's."""
+
+    name: str = setting("Y_NAME", "what it is called")
 
 
 def test_defaults_fill_what_is_not_set() -> None:
@@ -49,3 +56,18 @@ def test_a_secret_is_never_shown() -> None:
     sample = load(Sample, {"X_URL": "u", "X_KEY": "s3cret"})
 
     assert "s3cret" not in repr(sample)
+
+
+def test_problems_of_several_kinds_are_reported_together() -> None:
+    """One error for all that a part reads, not one a restart."""
+    with pytest.raises(SettingsError) as caught:
+        load_all(Sample, Sample, environ={"X_SIZE": "many"})
+
+    assert len(caught.value.problems) == 4
+
+
+def test_several_kinds_are_filled_in_order() -> None:
+    """What comes back stands where its kind stood."""
+    first, second = load_all(Sample, Other, environ={"X_URL": "u", "Y_NAME": "n"})
+
+    assert (first, second) == (Sample(url="u"), Other(name="n"))

@@ -12,12 +12,12 @@ from flask import Flask
 
 from sluice.bus import Bus, NatsBus
 from sluice.serving import part_app
-from sluice.settings import ServingSettings
+from sluice.settings import BusSettings, ServingSettings, load_all
 from sluice.topology import CHUNKS_BRIDGE, INTAKE_BRIDGE
 from triggers.bridge import intake, outgoing, routes
 from triggers.bridge.keeper import Keeper
 from triggers.bridge.pump import Pump
-from triggers.bridge.settings import BridgeSettings, load_all
+from triggers.bridge.settings import BridgeSettings
 from triggers.bridge.sink import Sink
 
 PART: Final = "bridge"
@@ -25,7 +25,7 @@ PART: Final = "bridge"
 
 def create_app() -> Flask:
     """Wire the bridge and start its loops: gunicorn calls this in the process that serves."""
-    settings, bus, serving = load_all()
+    settings, bus, serving = load_all(BridgeSettings, BusSettings, ServingSettings)
     return bridge_app(settings, serving, bus=NatsBus(bus, name=PART))
 
 

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from sluice.errors import SettingsError
-from sluice.settings import BusSettings, ServingSettings, load, setting
+from sluice.settings import setting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,16 +19,3 @@ class BridgeSettings:
     post_timeout_s: float = setting(
         "SLUICE_BRIDGE_POST_TIMEOUT_S", "longest wait for the Broker to take one event, in seconds", 10.0
     )
-
-
-def load_all() -> tuple[BridgeSettings, BusSettings, ServingSettings]:
-    """All that the bridge reads; raises SettingsError with the problems of all."""
-    problems: list[str] = []
-    for kind in (BridgeSettings, BusSettings, ServingSettings):
-        try:
-            load(kind)
-        except SettingsError as error:
-            problems += error.problems
-    if problems:
-        raise SettingsError(tuple(problems))
-    return load(BridgeSettings), load(BusSettings), load(ServingSettings)
