@@ -179,7 +179,18 @@ def test_payloads_are_the_same_in_every_container(container: str, codec: str, tm
     """Start codes or lengths, ADTS or none."""
     # Encoded once: the containers' time bases move the encoder's decisions.
     (tmp_path / "clip").write_bytes(clip("mpegts", codec))
-    command = ["ffmpeg", "-v", "error", "-i", tmp_path / "clip", "-c", "copy", "-f", container, tmp_path / "copy"]
+    command = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-i",
+        str(tmp_path / "clip"),
+        "-c",
+        "copy",
+        "-f",
+        container,
+        str(tmp_path / "copy"),
+    ]
     subprocess.run(command, check=True, timeout=60)
 
     assert payloads_of(tmp_path / "copy") == payloads_of(tmp_path / "clip")
