@@ -20,15 +20,15 @@ from cloudevents.core.v1.event import CloudEvent
 
 from sluice import names, telemetry
 from sluice.attributes import NAME, SHOWN, check_attribute, check_storable, text_of, unquoted
-from sluice.contracts.chunk import ChunkInspected, ChunkRef, ChunkStored
+from sluice.contracts.catalogue import EVENTS
+from sluice.contracts.chunk import ChunkRef
 from sluice.contracts.envelope import Event
-from sluice.contracts.rejection import InputRejected
 from sluice.errors import InvalidEventError
 from sluice.payload import decode
 
 T = TypeVar("T")
 
-CONTRACTS: Final[dict[str, type[Any]]] = {kind.TYPE: kind for kind in (ChunkStored, ChunkInspected, InputRejected)}
+CONTRACTS: Final[dict[str, type[Any]]] = {kind.TYPE: kind for kind in EVENTS}
 """Every event type and the shape of its data."""
 
 STRUCTURED: Final = "application/cloudevents+json"
