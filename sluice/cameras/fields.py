@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sluice import names
-from sluice.errors import SluiceError
+from sluice.address import parse_source
+from sluice.errors import InvalidNameError, UnusableInputError
 
 MAX_WORKS: Final = 16
 """Of one function; each is a result a chunk."""
@@ -17,7 +18,6 @@ FUNCTION: Final = re.compile(r"[a-z]{1,63}")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _MAX_LABEL: Final = 64
-_MAX_SOURCE: Final = 2048
 
 
 class UnfitError(Exception):
@@ -75,22 +75,18 @@ def _matching(pattern: re.Pattern[str]) -> Callable[[Any], str]:
 def _camera(value: Any) -> str:
     try:
         return names.checked_camera(value)
-    except (SluiceError, TypeError) as error:
+    except (InvalidNameError, TypeError) as error:
         raise UnfitError from error
 
 
 def _source(value: Any) -> str:
     if not isinstance(value, str):
         raise UnfitError
-    if len(value) > _MAX_SOURCE:
-        raise UnfitError(expected=f"at most {_MAX_SOURCE} characters", found=str(len(value)))
     if value:
-        from sluice.address import parse_source, redacted
-
         try:
             parse_source(value)
-        except SluiceError as error:
-            raise UnfitError(expected=getattr(error, "expected", ""), found=redacted(value)[:SHOWN]) from error
+        except UnusableInputError as error:
+            raise UnfitError(expected=error.expected, found=error.found) from error
     return value
 
 
