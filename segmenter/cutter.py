@@ -25,7 +25,9 @@ class Cutter:
         """*epoch_s*: the Clock's; *floor_ms*: end of the camera's newest chunk, before which none starts."""
         self.counts = Counts()
         self._epoch_s, self._floor_ms = epoch_s, floor_ms
-        self._target_s, self._limit_s = target_s, limit_s
+        self.target_s = target_s
+        """May be changed at any time."""
+        self._limit_s = limit_s
         self._numbers = count(1)
         self._activity = Activity()
         self._because = "connected"
@@ -86,7 +88,7 @@ class Cutter:
             session.doomed = session.doomed or verdict.reason  # no frame is lost when it waits for the cut
         if packet.is_keyframe and session.doomed:
             return self._restarted(session.doomed, packet, received, following=packet, reason="keyframe")
-        if packet.is_keyframe and elapsed >= self._target_s:
+        if packet.is_keyframe and elapsed >= self.target_s:
             session.cut(packet, self._activity)
         elif elapsed >= self._limit_s:
             return self._restarted("limit", packet, received, following=packet, reason="limit")

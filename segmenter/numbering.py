@@ -84,6 +84,19 @@ def checkpoint(store: ObjectStore, camera: str, *, session: int, next_seq: int, 
     raise _contended(camera)
 
 
+def check_fence(store: ObjectStore, camera: str, *, session: int) -> None:
+    """Raise FencedError when a newer session than *session* has begun."""
+    state, _ = _read(store, camera)
+    if state.session > session:
+        raise FencedError(camera, session, state.session)
+
+
+def newest_end_ms(store: ObjectStore, camera: str) -> int:
+    """Where the camera's chunks end, Unix milliseconds; 0 when there are none."""
+    state, _ = _read(store, camera)
+    return max((name.end_ms for name in _newest(store, camera, state.floor_ms)), default=0)
+
+
 def _next(state: Numbering, store: ObjectStore, camera: str) -> Session:
     seq, floor_ms, session = state.next_seq, state.floor_ms or 0, state.session
     # Not the last key alone: of two machines with different clocks, the greatest seq may stand before it.

@@ -10,12 +10,14 @@ from sluice.errors import SluiceError
 
 @dataclass
 class SourceError(SluiceError):
-    """Raised when a source gives no video now; it is tried again for ever."""
+    """Raised when a source gives no video now; it is tried again for ever, unless that is final."""
 
     reason: str
     """One of those that CameraOffline lists."""
     detail: str
     """For people; without passwords."""
+    final: bool = False
+    """It came to its proper end (a file that is not looped): it is not tried again."""
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.detail}"

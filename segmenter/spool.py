@@ -37,7 +37,7 @@ class Dropped:
     """A chunk that will not arrive."""
 
     reason: str
-    """full, old, disk-full, torn or refused."""
+    """full, old, disk-full, disk-error, torn, refused or fenced."""
     size_bytes: int
 
 
@@ -161,6 +161,12 @@ class Spool:
             entry = self._entry(spooled)
             if entry is not None:
                 self._drop(entry, "refused")
+
+    def forget_unnamed(self, reason: str) -> None:
+        """Drop all that has no name yet."""
+        with self._lock:
+            while self._drop_oldest(reason):
+                pass
 
     def close(self) -> None:
         """Let another process have the folder."""

@@ -39,6 +39,10 @@ class Clock:
         """Monotonic seconds."""
         return self._monotonic()
 
+    def wall_ms(self) -> int:
+        """Unix milliseconds as the monotonic clock counts them on."""
+        return round((self.epoch_s + self._monotonic()) * 1000)
+
     def stepped_by(self) -> float | None:
         """By how many seconds the machine's clock was set since this was asked last: the fact `clock-stepped`."""
         epoch = self._wall() - self._monotonic()

@@ -5,13 +5,15 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from segmenter.numbering import FencedError, checkpoint, start_session
+from segmenter.numbering import FencedError, check_fence, checkpoint, start_session
 from segmenter.spool import Spool, Spooled
 from sluice.errors import StoreError, UnavailableError
 from sluice.names import ChunkName
 from sluice.store import ObjectStore
 
 CHECKPOINT_S: Final = 3600.0
+WATCH_S: Final = 30.0
+"""Until then two segmenters may record one camera: what the elder puts, readers ignore, but functions do look at it."""
 _FIRST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 15.0
 _VIDEO: Final = "video/mp4"
@@ -41,6 +43,7 @@ class Uploader:
         self._opening = False
         self._init: tuple[int, str] | None = None  # session and hash of the init put last
         self._checkpoint_s: float | None = None  # when one is due; None when nothing was put since the last
+        self._watch_s = 0.0  # when to look whether a newer session has begun
         self._failures = 0
         self._wake_s = float("-inf")
 
@@ -88,9 +91,12 @@ class Uploader:
         return True
 
     def _named(self, spooled: Spooled) -> Spooled | None:
+        if self._session is not None and self._clock() >= self._watch_s:
+            self._check_fence(self._session)
         if self._session is None or spooled.cut.run != self._run:
             self.end_session()
             began = start_session(self._store, self._camera)
+            self._watch_s = self._clock() + WATCH_S
             self._session, self._run, self._opening = began.number, spooled.cut.run, True
             self._next_seq, self._floor_ms = began.next_seq, began.floor_ms
         name = spooled.cut.name(
@@ -118,6 +124,14 @@ class Uploader:
             self._init = (name.session, name.init)
         cut = spooled.cut
         self._store.put(name.key, cut.body, content_type=_VIDEO, metadata=cut.metadata)
+
+    def _check_fence(self, session: int) -> None:
+        try:
+            check_fence(self._store, self._camera, session=session)
+        except FencedError:
+            self._session = self._checkpoint_s = None
+            raise
+        self._watch_s = self._clock() + WATCH_S
 
     def _checkpoint(self) -> None:
         if self._session is None:

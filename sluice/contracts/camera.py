@@ -84,6 +84,6 @@ class ChunksDropped:
     camera: str
     at: datetime
     reason: str
-    """full, old, disk-full, torn or refused."""
+    """full, old, disk-full, disk-error, torn, refused or fenced."""
     chunks: int
     size_bytes: int

@@ -20,6 +20,8 @@ REGION: Final = "us-east-1"
 BUCKET: Final = "sluice"
 TRITON_CHECK_S: Final = 10
 TRITON_MISSES: Final = 3
+RTMP_PORT: Final = 1935
+"""That every encoder proposes."""
 _HIDDEN: Final = {"minio", "admin"}
 """Secrets of no part: nothing in a manifest may ask for them."""
 
@@ -32,7 +34,7 @@ class Servers:
     minio: Program | None
     triton: Program | None
     addresses: Mapping[str, str]
-    """s3, nats, triton."""
+    """s3, nats, triton, rtmp; spool is a folder."""
     notices: tuple[str, ...] = ()
     queue: str = field(default="")
     """Folder of announcements that MinIO could not deliver yet."""
@@ -45,6 +47,9 @@ def addresses(state: State) -> dict[str, str]:
         "nats": f"nats://127.0.0.1:{state.port('nats')}",
         # Where none is, a part that needs it finds nobody and says so; the others do not care.
         "triton": os.environ.get("SLUICE_TRITON_URL") or f"127.0.0.1:{state.port('triton-grpc')}",
+        # Volumes are folders here, and cameras that push RTMP come to a port of this machine.
+        "spool": str(state.folder / "data" / "spool"),
+        "rtmp": f"rtmp://127.0.0.1:{state.port('rtmp', wanted=RTMP_PORT)}",
     }
 
 
@@ -134,6 +139,8 @@ def values(found: Mapping[str, str], secrets: Secrets) -> dict[str, Mapping[str,
         "SLUICE_BUCKET": BUCKET,
         "SLUICE_NATS_URL": found["nats"],
         "SLUICE_TRITON_URL": found["triton"],
+        "SLUICE_SPOOL": found["spool"],
+        "SLUICE_RTMP_PORT": found["rtmp"].rpartition(":")[2],
     }
     return held
 

@@ -39,9 +39,12 @@ class State:
         except BlockingIOError as error:
             raise SettingsError((f"a runtime runs in {self.folder} already: sluice status, sluice down",)) from error
 
-    def port(self, name: str) -> int:
-        """The loopback port of *name*: the same at each start while nobody else takes it."""
+    def port(self, name: str, *, wanted: int | None = None) -> int:
+        """The loopback port of *name*: the same at each start while nobody else takes it; at first *wanted*, if free."""
         port = self._ports.get(name)
+        if port is None and wanted is not None and _is_free(wanted):
+            port = self._ports[name] = wanted
+            _write(self.folder / "ports.json", self._ports)
         # Once claimed by us it is ours, though not free: its server listens.
         if name not in self._claimed and (port is None or not _is_free(port)):
             while (fresh := free_port()) in self._ports.values():

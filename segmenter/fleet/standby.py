@@ -1,0 +1,14 @@
+"""Whether a camera that another segmenter took over may be taken back."""
+
+from typing import Final
+
+from segmenter.numbering import newest_end_ms
+from sluice.store import ObjectStore
+
+SILENT_MS: Final = 90_000
+"""Three of the longest chunks: who has put none for so long records no more."""
+
+
+def is_free(store: ObjectStore, camera: str, *, now_ms: int) -> bool:
+    """Whether the newest chunk is old; raises UnavailableError."""
+    return now_ms - newest_end_ms(store, camera) > SILENT_MS

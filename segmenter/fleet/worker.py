@@ -1,0 +1,181 @@
+"""A worker process: at most 16 cameras, told by the supervisor over one Unix socket what to do.
+
+`python -m segmenter.fleet.worker FD`; it ends when it is told to, and when the supervisor is gone.
+"""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from segmenter.fleet.channel import Channel, Services
+from segmenter.fleet.uploads import Uploads
+from segmenter.fleet.wire import Inbox, Message, send
+from segmenter.ingest.handover import Handover
+from segmenter.settings import SegmenterSettings
+from segmenter.sources.factory import source_of
+from segmenter.spool import Limits
+from segmenter.timeline import Clock
+from sluice import telemetry
+from sluice.contracts.camera import Camera
+from sluice.errors import SettingsError, UnavailableError
+from sluice.settings import StoreSettings, load_all
+from sluice.store import S3Store
+
+TICK_S: Final = 1.0
+CLOSE_S: Final = 1.5
+"""Of what is left when the last chunk is up: a session's end is worth no more."""
+
+log = logging.getLogger("segmenter.worker")
+
+
+class Worker:
+    """The control thread: nothing here waits for a camera or for the store."""
+
+    def __init__(self, wire: socket.socket, services: Services, *, drain_s: float) -> None:
+        self._wire, self._services, self._drain_s = wire, services, drain_s
+        self._sending = threading.Lock()
+        self._channels: dict[str, Channel] = {}
+        self._waiting: dict[str, Camera] = {}
+        """Their spool is still held by another process."""
+        self._leaving: set[str] = set()
+
+    def run(self) -> None:
+        """Serve until told to drain; the wire's timeout is the tick."""
+        inbox, ticked_s = Inbox(self._wire), time.monotonic()
+        while True:
+            try:
+                received = inbox.receive(timeout_s=TICK_S)
+            except TimeoutError:
+                received = ({}, None)
+            if received is None or "drain" in received[0]:
+                break
+            self._obey(*received)
+            if time.monotonic() - ticked_s >= TICK_S:
+                ticked_s = time.monotonic()
+                self._tick()
+        self._drain()
+
+    def tell(self, event: Any) -> None:
+        """Hand an event to the supervisor; any thread."""
+        self._send({"event": type(event).TYPE, "data": msgspec.to_builtins(event)})
+
+    def _send(self, message: Message) -> None:
+        try:
+            with self._sending:
+                send(self._wire, message)
+        except OSError:
+            log.warning("the supervisor is gone")
+
+    def _obey(self, message: Message, handed: socket.socket | None) -> None:
+        if "run" in message:
+            self._run(msgspec.convert(message["run"], Camera), leave=message.get("leave", False))
+        elif "leave" in message:
+            self._leave(message["leave"], message.get("reason", "removed"))
+        elif "push" in message and handed is not None:
+            self._push(msgspec.convert(message["push"], Handover), handed)
+
+    def _run(self, camera: Camera, *, leave: bool) -> None:
+        self._leaving.discard(camera.name)
+        channel = self._channels.get(camera.name)
+        if channel is not None:
+            channel.change(camera)
+        else:
+            try:
+                channel = Channel(camera, self._services)
+            except UnavailableError as error:
+                log.warning("camera %s waits: %s", camera.name, error)
+                self._waiting[camera.name] = camera
+                return
+            self._channels[camera.name] = channel
+            channel.start()
+        self._waiting.pop(camera.name, None)
+        if leave:
+            self._leave(camera.name, "removed")
+
+    def _leave(self, name: str, reason: str) -> None:
+        self._waiting.pop(name, None)
+        if name in self._channels:
+            self._channels[name].stop_reading(reason)
+            self._leaving.add(name)
+        else:
+            self._send({"left": name})
+
+    def _push(self, handover: Handover, handed: socket.socket) -> None:
+        channel = self._channels.get(handover.camera)
+        offer = getattr(channel.source, "offer", None) if channel else None
+        if offer is None:
+            handed.close()  # paused or changed meanwhile; the camera comes again
+            return
+        offer(handover, handed)
+
+    def _tick(self) -> None:
+        for camera in list(self._waiting.values()):
+            self._run(camera, leave=False)
+        self._send({"report": [{**asdict(each.tick()), "worker": os.getpid()} for each in self._channels.values()]})
+        step = self._services.clock.stepped_by()
+        if step is not None:
+            log.warning("clock-stepped: the machine's clock was set by %+.1f s; chunks go on as before", step)
+            self._send({"stepped": step})
+        for name in [each for each in self._leaving if self._channels[each].is_drained]:
+            self._leaving.discard(name)
+            threading.Thread(target=self._channels.pop(name).close, daemon=True).start()
+            self._send({"left": name})
+
+    def _drain(self) -> None:
+        deadline = time.monotonic() + self._drain_s
+        for channel in self._channels.values():
+            channel.stop_reading("stopped")
+        while not all(each.is_drained for each in self._channels.values()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        closing = [threading.Thread(target=each.close, daemon=True) for each in self._channels.values()]
+        for thread in closing:
+            thread.start()
+        ended = time.monotonic() + CLOSE_S
+        for thread in closing:
+            thread.join(max(0.0, ended - time.monotonic()))
+        log.info("ended; %d chunks stay in the spools", sum(each.tick().spooled for each in self._channels.values()))
+
+
+def main(arguments: list[str]) -> int:
+    """Build the services and serve."""
+    telemetry.log_lines("segmenter")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor says when
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        settings, store = load_all(SegmenterSettings, StoreSettings)
+    except SettingsError as error:
+        log.error("%s", error)  # noqa: TRY400 (one sentence, not a stack)
+        return 1
+    wire = socket.socket(fileno=int(arguments[0]))
+    worker = _worker(wire, settings, store)
+    worker.run()
+    sys.stdout.flush()
+    # Threads may hang in a library's read: nothing of theirs is of use any more.
+    os._exit(0)
+
+
+def _worker(wire: socket.socket, settings: SegmenterSettings, store: StoreSettings) -> Worker:
+    services = Services(
+        store=S3Store(store),
+        uploads=Uploads(),
+        clock=Clock(),
+        spools=Path(settings.spool),
+        limits=Limits(max_bytes=settings.spool_max_bytes, max_age_s=settings.spool_max_age_s),
+        source_of=lambda camera: source_of(camera, silent_s=settings.silent_s),
+        tell=lambda event: worker.tell(event),  # noqa: PLW0108 (the worker comes after)
+    )
+    worker = Worker(wire, services, drain_s=settings.drain_s)
+    return worker
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
