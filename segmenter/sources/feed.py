@@ -1,0 +1,164 @@
+"""Bytes of a camera that no library connects to, demuxed: read-only, not seekable, bounded all along."""
+
+import time
+from collections.abc import Iterator
+from typing import Any, Final, Protocol
+
+import av
+import av.error
+import av.logging
+from av.container import InputContainer
+
+from segmenter.source import SourceError
+from segmenter.sources.limits import check_limits
+from segmenter.tracks import AnyPacket
+
+PROBE_BYTES: Final = 5_000_000
+PROBE_S: Final = 10.0
+PACKET_BYTES: Final = 16 << 20
+"""A demuxer keeps what it reads until a packet is whole, so this bounds its memory."""
+_HEAD: Final = 16
+_PROBE_OPTIONS: Final = {
+    "probesize": str(PROBE_BYTES),
+    "fpsprobesize": "0",  # the rate is the cutter's business; looking for it keeps twenty frames waiting
+}
+_ANALYZE_S: Final = {"flv": 2}
+"""Of media, by container. FLV may grow a track at any time, so all of this is waited for where it has one only."""
+_ANALYZE_USUAL_S: Final = 9
+_BOXES: Final = (b"ftyp", b"styp", b"moov")
+
+
+class Reader(Protocol):
+    """What brings the bytes."""
+
+    def read(self, most: int, /) -> bytes:
+        """At most *most*, as soon as there are some; b"" at the end, or SourceError."""
+        ...
+
+
+class Feed:
+    """The file that the demuxer reads: it says when too much or too little comes of too many bytes."""
+
+    def __init__(self, reader: Reader, *, silent_s: float) -> None:
+        self._reader = reader
+        self._head = b""
+        self.silent_s = silent_s
+        self.packets = 0
+        """How many came of it so far; its reader counts."""
+        self.failure: SourceError | None = None
+        self._probing = True
+        self._seen = self._bytes = 0
+        self._since = time.monotonic()
+
+    def head(self) -> bytes:
+        """Look at the first bytes; they are read once more."""
+        while len(self._head) < _HEAD and (more := self._read(_HEAD - len(self._head))):
+            self._head += more
+        return self._head
+
+    def read(self, most: int) -> bytes:
+        """As Reader has it; after a failure b"", so that the demuxer gives out the last packet it holds."""
+        if self._head:
+            data, self._head = self._head[:most], self._head[most:]
+            return data
+        return self._read(most)
+
+    def found(self) -> None:
+        """The tracks are known: from now on packets are waited for."""
+        self._probing = False
+        self._bytes, self._since = 0, time.monotonic()
+
+    def _read(self, most: int) -> bytes:
+        if self.failure is not None:
+            return b""
+        if self.packets != self._seen:
+            self._seen, self._bytes, self._since = self.packets, 0, time.monotonic()
+        try:
+            self._check()
+            data = self._reader.read(most)
+        except SourceError as error:
+            self.failure = error
+            return b""
+        self._bytes += len(data)
+        return data
+
+    def _check(self) -> None:
+        waited = time.monotonic() - self._since
+        if self._probing:
+            # The library gives up a little earlier by itself, where it can.
+            if self._bytes > PROBE_BYTES + PROBE_BYTES // 2 or waited > PROBE_S:
+                raise SourceError("garbage", f"no tracks within {PROBE_BYTES} bytes and {PROBE_S:g} s")
+        elif self._bytes > PACKET_BYTES:
+            raise SourceError("too-large", f"{PACKET_BYTES} bytes and no whole packet")
+        elif waited > self.silent_s:
+            raise SourceError("silent", f"bytes, but no packet for {self.silent_s:g} s")
+
+
+class FeedConnection:
+    """A demuxer on a feed."""
+
+    transcoding: str | None = None
+
+    def __init__(self, feed: Feed, *, gather_s: float, form: str | None = None) -> None:
+        """*form* as the library names it; else it is told from the first bytes. Raises SourceError."""
+        self._feed, self.gather_s = feed, gather_s
+        form = form or form_of(feed)
+        av.logging.set_level(None)
+        analyze_s = _ANALYZE_S.get(form, _ANALYZE_USUAL_S)
+        options = {**_PROBE_OPTIONS, "analyzeduration": str(analyze_s * 1_000_000)}
+        try:
+            self._container: InputContainer = av.open(feed, "r", format=form, options=options)
+        except (av.error.FFmpegError, MemoryError, ValueError) as error:
+            raise feed.failure or SourceError("garbage", f"not {form}: {_text(error)}") from error
+        if feed.failure is not None:
+            self._container.close()
+            raise feed.failure
+        try:
+            check_limits(self._container)
+        except SourceError:
+            self._container.close()
+            raise
+        feed.found()
+
+    @property
+    def container(self) -> Any:
+        """As Connection has it."""
+        return self._container
+
+    def packets(self) -> Iterator[AnyPacket]:
+        """As Connection has it; ends in order where the sender did."""
+        feed = self._feed
+        streams = (*self._container.streams.video, *self._container.streams.audio)
+        try:
+            for packet in self._container.demux(streams):
+                feed.packets += 1
+                if packet.size:  # the library ends by an empty one a track
+                    yield packet
+        except (av.error.FFmpegError, MemoryError) as error:
+            raise feed.failure or SourceError("garbage", _text(error)) from error
+        if feed.failure is not None:
+            raise feed.failure
+
+    def close(self) -> None:
+        """As Connection has it."""
+        self._container.close()
+
+
+def form_of(feed: Feed) -> str:
+    """Tell the container from its first bytes: no other demuxer ever sees them."""
+    head = feed.head()
+    if head[:1] == b"\x47":
+        return "mpegts"
+    if head[:3] == b"FLV":
+        return "flv"
+    if head[4:8] in _BOXES:
+        return "mp4"
+    if head[:4] == b"\x1aE\xdf\xa3":
+        return "matroska"
+    raise feed.failure or SourceError(
+        "garbage", f"expected MPEG-TS, fragmented MP4, FLV or Matroska, found {head[:8].hex() or 'nothing'}"
+    )
+
+
+def _text(error: BaseException) -> str:
+    return str(getattr(error, "strerror", None) or error or "out of memory")[:200]
