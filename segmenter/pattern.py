@@ -7,6 +7,7 @@ import heapq
 import io
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, Final, cast
 
 import av
@@ -15,20 +16,21 @@ from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from segmenter.strip import STRIP, STRIP_BITS, Strip, draw_strip, read_strip
 from segmenter.tracks import BITEXACT
+
+__all__ = ["STRIP", "STRIP_BITS", "Strip", "pattern_clip", "picture", "read_strip", "square_at"]
 
 ENCODERS: Final = {"h264": "libx264", "h265": "libx265", "mpeg4": "mpeg4", "mjpeg": "mjpeg", "vp9": "libvpx-vp9"}
 MAGENTA: Final = (255, 0, 255)
 SQUARE: Final = (60 / 640, 60 / 360)
 """Width and height of the square as fractions of the frame: a square where the frame is 16:9."""
-STRIP: Final = 24 / 360
-"""Height of the strip at the bottom that shows the frame's number."""
-STRIP_BITS: Final = 16
 _STEP_X, _STEPS_X = 1 / 160, 145
 _STEP_Y, _STEPS_Y = 1 / 180, 138
 _TOP_LEFT, _BOTTOM_RIGHT = (14, 18, 26), (44, 52, 66)
-_AUDIO_HZ: Final = 48_000
-_AUDIO_SAMPLES: Final = 1024
+AUDIO_HZ: Final = 48_000
+AUDIO_SAMPLES: Final = 1024
+"""What a frame of AAC holds."""
 _VIDEO_HZ: Final = 90_000
 
 
@@ -44,17 +46,21 @@ def _bounce(frame: int, steps: int) -> int:
     return min(there, 2 * steps - there)
 
 
-def picture(frame: int, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Draw one frame as RGB: dark gradient, square, and the number in a strip of light and dark blocks."""
+def picture(frame: int, size: tuple[int, int], *, utc_ms: int | None = None) -> NDArray[np.uint8]:
+    """Draw one frame as RGB: dark gradient, square, and the number, with the time if one is given, in a strip."""
+    width, height = size
+    image = _background(size).copy()
+    x0, y0, x1, y1 = square_at(frame)
+    image[round(y0 * height) : round(y1 * height), round(x0 * width) : round(x1 * width)] = MAGENTA
+    draw_strip(image, Strip(number=frame, utc_ms=utc_ms))
+    return image
+
+
+@lru_cache(maxsize=1)
+def _background(size: tuple[int, int]) -> NDArray[np.uint8]:
     width, height = size
     slope = (np.linspace(0, 1, width)[None, :, None] + np.linspace(0, 1, height)[:, None, None]) / 2
     image = (np.array(_TOP_LEFT) + slope * (np.array(_BOTTOM_RIGHT) - np.array(_TOP_LEFT))).astype(np.uint8)
-    x0, y0, x1, y1 = square_at(frame)
-    image[round(y0 * height) : round(y1 * height), round(x0 * width) : round(x1 * width)] = MAGENTA
-    top = height - round(STRIP * height)
-    for bit in range(STRIP_BITS):
-        light = frame >> (STRIP_BITS - 1 - bit) & 1
-        image[top:, bit * width // STRIP_BITS : (bit + 1) * width // STRIP_BITS] = 200 if light else 0
     return cast("NDArray[np.uint8]", image)
 
 
@@ -75,7 +81,7 @@ def pattern_clip(
     out = io.BytesIO()
     with av.open(out, "w", format=container) as output:
         output.flags |= BITEXACT
-        options = _options(codec, bf, open_gop=open_gop)
+        options = encoder_options(codec, bf, open_gop=open_gop)
         video = cast("VideoStream", output.add_stream(ENCODERS[codec], rate=Fraction(fps), options=options))
         video.width, video.height = size
         video.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
@@ -85,14 +91,15 @@ def pattern_clip(
             video.codec_context.max_b_frames = bf
         packets = _pictures(video, round(seconds * fps))
         if audio:
-            sound = cast("AudioStream", output.add_stream(audio_codec, rate=_AUDIO_HZ))
+            sound = cast("AudioStream", output.add_stream(audio_codec, rate=AUDIO_HZ))
             packets = _interleaved(packets, _tone(sound, seconds))
         for packet in packets:
             output.mux(packet)
     return out.getvalue()
 
 
-def _options(codec: str, bf: int, *, open_gop: bool) -> dict[str, str]:
+def encoder_options(codec: str, bf: int, *, open_gop: bool = False) -> dict[str, str]:
+    """What makes an encoder quick, and its output the same each time."""
     # One thread: with more of them the encoder's rate control, so the bytes, depend on the number of cores.
     shared = f"open-gop={int(open_gop)}:b-adapt=0:scenecut=0"
     match codec:
@@ -117,13 +124,18 @@ def _pictures(stream: VideoStream, frames: int) -> Iterator[Any]:
 
 
 def _tone(stream: AudioStream, seconds: float) -> Iterator[Any]:
-    for first in range(0, round(seconds * _AUDIO_HZ), _AUDIO_SAMPLES):
-        at = np.arange(first, first + _AUDIO_SAMPLES) / _AUDIO_HZ
-        wave = (np.sin(at * 2 * np.pi * 440) * 3000).astype(np.int16)[None, :]
-        frame = av.AudioFrame.from_ndarray(wave, format="s16", layout="mono")
-        frame.pts, frame.time_base, frame.sample_rate = first, Fraction(1, _AUDIO_HZ), _AUDIO_HZ
-        yield from stream.encode(frame)
+    for first in range(0, round(seconds * AUDIO_HZ), AUDIO_SAMPLES):
+        yield from stream.encode(tone(first))
     yield from stream.encode(None)
+
+
+def tone(first: int) -> av.AudioFrame:
+    """Sing 440 Hz for one frame's time, from sample *first* on."""
+    at = np.arange(first, first + AUDIO_SAMPLES) / AUDIO_HZ
+    wave = (np.sin(at * 2 * np.pi * 440) * 3000).astype(np.int16)[None, :]
+    frame = av.AudioFrame.from_ndarray(wave, format="s16", layout="mono")
+    frame.pts, frame.time_base, frame.sample_rate = first, Fraction(1, AUDIO_HZ), AUDIO_HZ
+    return frame
 
 
 def _interleaved(video: Iterator[Any], audio: Iterator[Any]) -> Iterator[Any]:
