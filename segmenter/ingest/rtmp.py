@@ -1,0 +1,154 @@
+"""The door for cameras that push RTMP: one port for all of them; their video is read by the worker that has them."""
+
+import asyncio
+import base64
+import contextlib
+import inspect
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from segmenter.ingest.handover import Handover
+from segmenter.ingest.rtmp_error import RtmpError
+from segmenter.ingest.rtmp_session import PublishSession, Wish, status
+from sluice.errors import UnavailableError
+
+WAIT_S: Final = 10.0
+"""For everything up to the wish to publish."""
+WAITING_MAX: Final = 512
+BYTES_MAX: Final = 64 << 10
+"""Before the wish."""
+_LINGER_S: Final = 1.0
+_ACCEPT_AGAIN_S: Final = 0.1
+_ROOM: Final = 16 << 10
+_log = logging.getLogger("sluice.ingest")
+
+
+class RtmpFront:
+    """One a process. hand_over owns the socket it is given (non-blocking still), unless it raises UnavailableError."""
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        admit: Callable[[str, str], bool],
+        hand_over: Callable[[Handover, socket.socket], Awaitable[None] | None],
+        wait_s: float = WAIT_S,
+    ) -> None:
+        self._host, self._port, self._wait_s = host, port, wait_s
+        self._admit, self._hand_over = admit, hand_over
+        self._listener: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._waiting: set[asyncio.Task[None]] = set()
+
+    @property
+    def port(self) -> int:
+        """Where it listens; given by the system when 0 was asked for."""
+        return self._port
+
+    async def open(self) -> None:
+        """Listen; raises OSError when the port is taken."""
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        self._listener = socket.create_server((self._host, self._port), family=family, backlog=WAITING_MAX)
+        self._listener.setblocking(False)
+        self._port = self._listener.getsockname()[1]
+        self._accepting = asyncio.create_task(self._accept(self._listener), name="rtmp-accept")
+
+    async def close(self) -> None:
+        """Listen no longer and drop who waits here; publishers that were handed over go on."""
+        tasks = [*self._waiting, *([self._accepting] if self._accepting else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._listener is not None:
+            self._listener.close()
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                sock, address = await loop.sock_accept(listener)
+            except OSError as error:
+                _log.warning("no connection accepted: %s", error)  # no descriptors left, or reset before we came
+                await asyncio.sleep(_ACCEPT_AGAIN_S)
+                continue
+            if len(self._waiting) >= WAITING_MAX:
+                sock.close()
+                continue
+            task = asyncio.create_task(self._serve(sock, str(address[0])))
+            self._waiting.add(task)
+            task.add_done_callback(self._waiting.discard)
+
+    async def _serve(self, sock: socket.socket, peer: str) -> None:
+        handed = False
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            async with asyncio.timeout(self._wait_s):
+                session = PublishSession()
+                wish = await _wish(sock, session)
+                handed = wish is not None and await self._let_in(wish, session, sock, peer)
+        except (OSError, TimeoutError):
+            pass  # it went away, or let us wait
+        except RtmpError as error:
+            _log.info("push refused: %s", error, extra={"peer": peer})
+        except Exception:  # noqa: BLE001 (the loop of a server: a bug costs its own connection)
+            _log.exception("a connection failed")
+        finally:
+            if not handed:
+                sock.close()
+
+    async def _let_in(self, wish: Wish, session: PublishSession, sock: socket.socket, peer: str) -> bool:
+        """Whether the socket belongs to a worker now."""
+        if not self._admit(wish.camera, wish.key):
+            # The same for a camera that is unknown, so that names cannot be guessed.
+            _log.info("push refused", extra={"camera": wish.camera, "peer": peer})
+            await _refuse(sock, wish, "NetStream.Publish.BadName", "no such camera, or not its key")
+            return False
+        rest = base64.b64encode(session.rest()).decode("ascii")
+        handover = Handover(camera=wish.camera, protocol="rtmp", peer=peer, rest=rest, state=session.state())
+        try:
+            handing = self._hand_over(handover, sock)
+            if inspect.isawaitable(handing):
+                await handing
+        except UnavailableError as error:
+            await _refuse(sock, wish, "NetStream.Publish.Failed", error.reason)
+            return False
+        return True
+
+
+async def _wish(sock: socket.socket, session: PublishSession) -> Wish | None:
+    """Talk until the peer wishes to publish; None: it went away, or was refused."""
+    loop = asyncio.get_running_loop()
+    received = 0
+    while session.wish is None:
+        data = await loop.sock_recv(sock, min(_ROOM, BYTES_MAX - received))
+        if not data:
+            if received >= BYTES_MAX:
+                raise RtmpError(f"publish within {BYTES_MAX} bytes", "more")
+            return None
+        received += len(data)
+        answer = session.receive(data)
+        if answer:
+            await loop.sock_sendall(sock, answer)
+        if session.refused:
+            await _part(sock)
+            return None
+    return session.wish
+
+
+async def _refuse(sock: socket.socket, wish: Wish, code: str, why: str) -> None:
+    await asyncio.get_running_loop().sock_sendall(sock, status(code, why, wish.stream, level="error"))
+    await _part(sock)
+
+
+async def _part(sock: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(_LINGER_S):
+            # Closed with bytes unread, the kernel would reset the connection and the answer might never be read.
+            sock.shutdown(socket.SHUT_WR)
+            while await loop.sock_recv(sock, _ROOM):
+                pass
