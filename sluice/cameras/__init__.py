@@ -2,10 +2,11 @@
 
 from sluice.cameras.description import InvalidCameraError, Problem, checked, decode, encode, parse
 from sluice.cameras.keys import checked_key, hashed_key, key_fits, new_key
-from sluice.cameras.purge import purge
+from sluice.cameras.purge import QUIET_S, purge
 from sluice.cameras.registry import Loaded, change, create, load, load_all, mirror, remove, save
 
 __all__ = [
+    "QUIET_S",
     "InvalidCameraError",
     "Loaded",
     "Problem",
