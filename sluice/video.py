@@ -81,12 +81,7 @@ class Probe:
 
 def probe(body: bytes, *, where: str) -> Probe:
     """Read the facts of a chunk; raises UnusableInputError naming *where* when there are none to be had."""
-    try:
-        _check_layout(body, where)
-    except TooManyBoxesError as error:
-        raise UnusableInputError("an mp4 file", str(error), where) from error
-    with _opened(body, where) as container:
-        stream = _checked_video(container, where)
+    with opened(body, where=where) as (container, stream):
         audio = next((each for each in container.streams if each.type == "audio"), None)
         packets, parameter_sets = _packets(container, stream, where)
         if not packets:
@@ -102,6 +97,17 @@ def probe(body: bytes, *, where: str) -> Probe:
         )
         truncated = any(box.end > len(body) for box in boxes(body))
         return Probe(video=video, audio=None if audio is None else _audio(audio), truncated=truncated)
+
+
+@contextmanager
+def opened(body: bytes, *, where: str) -> "Iterator[tuple[InputContainer, Any]]":
+    """The container and its video track, once both are known to be bounded; raises UnusableInputError."""
+    try:
+        _check_layout(body, where)
+    except TooManyBoxesError as error:
+        raise UnusableInputError("an mp4 file", str(error), where) from error
+    with _opened(body, where) as container:
+        yield container, _checked_video(container, where)
 
 
 def _check_layout(body: bytes, where: str) -> None:

@@ -1,6 +1,7 @@
 """What each field of a camera's description takes."""
 
 import re
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,6 +17,8 @@ MAX_LABELS: Final = 256
 SHOWN: Final = 200
 FUNCTION: Final = re.compile(r"[a-z]{1,63}")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_REPR: Final = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = 120
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _MAX_LABEL: Final = 64
 
@@ -38,8 +41,13 @@ class Rule:
 
 
 def shown(value: object) -> str:
-    """A value, for people, bounded."""
-    return "nothing" if value is None else repr(value)[:SHOWN]
+    """A value, for people, bounded before it is rendered."""
+    if value is None:
+        return "nothing"
+    try:
+        return _REPR.repr(value)[:SHOWN]
+    except ValueError:
+        return "a number of thousands of digits"
 
 
 def text(value: object) -> str:

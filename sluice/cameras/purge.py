@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Final
 
 from sluice.errors import UnavailableError
+from sluice.folders import folders
 from sluice.names import checked_camera
 from sluice.store import ObjectStore
 
@@ -57,23 +58,12 @@ def _keys(store: ObjectStore, name: str) -> Iterator[str]:
     """Chunks before their init segments, so that what is left is always playable; numbering goes last."""
     for folder in ("chunks/", "init/", "hls/", "index/"):
         yield from _under(store, f"{folder}{name}/")
-    for folder in _folders(store, "results/"):
+    for folder in folders(store, "results/"):
         yield from _under(store, f"{folder}{name}/")
-    for folder in _folders(store, "state/"):
+    for folder in folders(store, "state/"):
         key = f"{folder}{name}.json"
         yield from (each for each in _under(store, key) if each == key)
 
 
 def _under(store: ObjectStore, prefix: str) -> Iterator[str]:
     return (each.key for each in store.list(prefix))
-
-
-def _folders(store: ObjectStore, parent: str) -> Iterator[str]:
-    """The folders in *parent*, without reading what is in them: a listing begins behind the last one."""
-    after = ""
-    while first := next(iter(store.list(parent, after=after)), None):
-        folder, slash, _ = first.key.removeprefix(parent).partition("/")
-        # The character after the slash in ASCII is 0: nothing of this folder sorts behind <folder>0.
-        after = f"{parent}{folder}0" if slash else first.key
-        if slash:
-            yield f"{parent}{folder}/"

@@ -17,7 +17,7 @@ from sluice.store import ObjectStore, S3Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SegmenterSettings:
+class SegmenterAddress:
     """Where the commands find the segmenter of a cluster; the local runtime knows its own."""
 
     url: str = setting("SLUICE_SEGMENTER_URL", "the segmenter, for the command line, as http(s)://host:port", "")
@@ -53,7 +53,7 @@ def administrator(state: Path) -> Iterator[Administrator]:
     except SettingsError as error:
         problems = "; ".join(error.problems)
         raise SluiceError(f"no runtime runs in {state} (sluice up), and no cluster is named: {problems}") from error
-    (named,) = load_all(SegmenterSettings)
+    (named,) = load_all(SegmenterAddress)
     url = found["url"] or named.url
     rtmp_url = found["rtmp_url"] or named.rtmp_url or _rtmp_of(url)
     with closing(S3Store(store_settings)) as store, closing(NatsBus(bus_settings, name="sluice")) as bus:
