@@ -7,23 +7,25 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from sluice import events
-from sluice.bus import Bus, Message, NatsBus, Subscription
-from sluice.errors import InvalidEventError, UnavailableError
-from sluice.local.program import inherited
+from sluice.bus import Bus, Message, Subscription
+from sluice.cameras import create, remove
+from sluice.contracts.camera import Camera
+from sluice.errors import ConflictError, InvalidEventError, UnavailableError
+from sluice.local.administrator import Administrator, administrator
 from sluice.local.state import read_runtime
-from sluice.local.tools import data_home
-from sluice.preparation.secrets import Secrets, load_or_create
-from sluice.settings import BusSettings
+from sluice.local.tools import INSTALL, find_data
+from sluice.names import parse_subject
 from sluice.topology import RESULTS, Consumer
 
 READY_S: Final = 120
 EVENTS_S: Final = 120
-CAMERAS: Final = ("pattern", "carphone", "street")
+PATTERN: Final = "test://?size=640x360&fps=25&gop=50&bf=2&audio=1"
+CLIPS: Final = {"carphone": "carphone_pristine.mp4", "street": "bikes.mp4"}
 WATCHER: Final = Consumer(
     # Two demos on one runtime each see everything, and leave nothing behind.
     stream=RESULTS.name,
@@ -47,20 +49,23 @@ def run(options: argparse.Namespace) -> int:
         # A shell that starts us in the background has us ignore the first; the second has to end all in order too.
         signal.signal(number, signal.default_int_handler)
     with _runtime(options.state), contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as ends:
-        runtime = _running(options.state)
-        secrets = load_or_create(options.state / "secrets")
-        bus = _bus(runtime, secrets)
-        ends.callback(bus.close)
-        bus.ensure([RESULTS], [WATCHER], [])
-        watcher = bus.subscribe(WATCHER)
-        _drain(watcher)
-        fed = _feed(runtime, secrets)
-        missing = _show(watcher, set(fed), deadline=time.monotonic() + EVENTS_S)
+        mine = ends.enter_context(administrator(options.state))
+        mine.bus.ensure([RESULTS], [WATCHER], [])
+        watcher = mine.bus.subscribe(WATCHER)
+        before = _drained(watcher)
+        wanted = _cameras()
+        added = _added(mine, wanted)
+        ends.callback(_remove, mine, added)
+        for name in sorted(set(wanted) - set(added)):
+            print(f"{name}: is there already")
+        # A camera that runs had its event when it began.
+        shown = {_print(message) for name, message in before.items() if name in wanted and name not in added}
+        missing = _show(watcher, set(wanted) - shown, deadline=time.monotonic() + EVENTS_S)
         if missing:
-            print(f"no event came for {', '.join(sorted(missing))}: see sluice logs inspect, sluice deadletter list")
+            print(f"no event came for {', '.join(sorted(missing))}: see sluice camera list, sluice deadletter list")
             return 1
         if not options.once:
-            _show_for_ever(bus, watcher, options.state)
+            _show_for_ever(mine.bus, watcher, options.state)
     return 0
 
 
@@ -93,42 +98,50 @@ def _is_ready(state: Path, pid: int | None = None) -> bool:
     return found is not None and bool(found.get("ready")) and pid in (None, found["pid"])
 
 
-def _running(state: Path) -> dict[str, Any]:
-    found = read_runtime(state)
-    if found is None:
-        raise UnavailableError("the local runtime", f"it ended, see {state}/logs")
-    return found
+def _cameras() -> dict[str, Camera]:
+    """A test pattern, and the clips that could be fetched, each in a loop."""
+    found = {name: find_data(clip) for name, clip in CLIPS.items()}
+    for name in [each for each, path in found.items() if path is None]:
+        print(f"{name}: no clip {CLIPS[name]}, skipped; {INSTALL}")
+    sources = {name: f"file:{path}?loop=1" for name, path in found.items() if path} | {"pattern": PATTERN}
+    return {name: Camera(name=name, source=source) for name, source in sources.items()}
 
 
-def _bus(runtime: dict[str, Any], secrets: Secrets) -> NatsBus:
-    mine = secrets.part("admin")
-    return NatsBus(
-        BusSettings(
-            url=runtime["endpoints"]["nats"], user=mine["SLUICE_NATS_USER"], password=mine["SLUICE_NATS_PASSWORD"]
-        ),
-        name="demo",
-    )
+def _added(mine: Administrator, wanted: Mapping[str, Camera]) -> list[str]:
+    """The names of those that were not there."""
+    added = []
+    for name, camera in wanted.items():
+        with contextlib.suppress(ConflictError):
+            create(mine.store, mine.bus, camera)
+            print(f"{name}: added, {camera.source.partition('?')[0]}")
+            added.append(name)
+    return added
 
 
-def _feed(runtime: dict[str, Any], secrets: Secrets) -> list[str]:
-    """Put one opening chunk a camera, with the segmenter's rights; the names of the cameras that were fed."""
-    environment = {**inherited(), **runtime["configmap"], **secrets.part("segmenter")}
-    command = [sys.executable, "-m", "segmenter.demo", "--clips", str(data_home())]
-    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
-    print(done.stdout, end="")
-    return [camera for camera in CAMERAS if f"chunks/{camera}/" in done.stdout]
+def _remove(mine: Administrator, added: Sequence[str]) -> None:
+    """What was recorded stays; a camera that comes again begins a session, and that is what the demo shows."""
+    with contextlib.suppress(UnavailableError):
+        for name in added:
+            remove(mine.store, mine.bus, name)
 
 
-def _drain(watcher: Subscription) -> None:
+def _drained(watcher: Subscription) -> dict[str, Message]:
+    """What was there already; the newest of each camera's health."""
+    newest = {}
     while messages := watcher.fetch(100, wait_s=0.2):
         for message in messages:
+            kind, camera = parse_subject(message.subject)
+            if kind == "health":
+                newest[camera] = message
             message.ack()
+    return newest
 
 
 def _show(watcher: Subscription, wanted: set[str], *, deadline: float) -> set[str]:
     """Print events until each wanted camera had one; the cameras that had none in time."""
     while wanted and time.monotonic() < deadline:
         for message in watcher.fetch(10, wait_s=1):
+            message.ack()
             wanted.discard(_print(message))
     return wanted
 
@@ -138,6 +151,7 @@ def _show_for_ever(bus: Bus, watcher: Subscription, state: Path) -> None:
     while True:
         try:
             for message in watcher.fetch(10, wait_s=5):
+                message.ack()
                 _print(message)
         except UnavailableError as error:
             print(f"{error}; trying again")
@@ -146,7 +160,6 @@ def _show_for_ever(bus: Bus, watcher: Subscription, state: Path) -> None:
 
 def _print(message: Message) -> str:
     """One line an event; returns its camera."""
-    message.ack()
     try:
         kind = events.CONTRACTS[events.peek(message.headers, message.payload)["type"]]
         event = events.from_nats(message.headers, message.payload, kind)

@@ -1,12 +1,10 @@
 """The function inspect: an announced chunk becomes findings or a rejection, once."""
 
-from pathlib import Path
 
 import pytest
 
 from functions.inspect.app import create_app
 from functions.inspect.handler import handle
-from segmenter.demo import put_demo_chunks
 from segmenter.muxer import metadata, one_chunk
 from segmenter.pattern import pattern_clip
 from sluice.contracts.chunk import ChunkInspected
@@ -93,35 +91,6 @@ def test_the_metadata_tells_of_sound_that_was_left_out(store: MemoryStore, bus: 
 
     assert answer is not None
     assert "audio-codec" in [advice.code for advice in answer.data.advice]
-
-
-def test_demo_cameras_put_opening_chunks_that_can_be_inspected(store: MemoryStore, bus: MemoryBus) -> None:
-    """Init first, then a chunk whose name is one past what is there and never before its end."""
-    told = list[str]()
-
-    names = [put_demo_chunks(store, {"pattern": None}, now_ms=NOON_MS, show=told.append)[0] for _ in range(2)]
-
-    assert [(name.session, name.seq, name.activity) for name in names] == [(1, 1, "opening"), (2, 2, "opening")]
-    assert names[1].start_ms == names[0].end_ms
-    assert told == [f"pattern: {name.key}" for name in names]
-    for name in names:
-        chunk, init = store.get(name.key), store.get(name.init_key)
-        assert chunk.body.startswith(init.body)
-        assert chunk.metadata["camera"] == "pattern"
-    cause = a_chunk_stored("pattern", start_ms=names[0].start_ms, duration_ms=names[0].duration_ms, init=names[0].init)
-    answer = handle(cause, store=store, bus=bus)
-    assert answer is not None
-    assert isinstance(answer.data, ChunkInspected)
-
-
-def test_a_demo_camera_without_its_clip_is_named_and_skipped(store: MemoryStore, tmp_path: Path) -> None:
-    """What could not be downloaded costs its camera, not the demo."""
-    told = list[str]()
-
-    names = put_demo_chunks(store, {"street": tmp_path / "bikes.mp4"}, now_ms=NOON_MS, show=told.append)
-
-    assert names == []
-    assert told == [f"street: no clip {tmp_path / 'bikes.mp4'}, skipped"]
 
 
 def test_the_app_is_wired_without_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
