@@ -1,0 +1,202 @@
+"""Cameras that are pulled over a network, by the library's own protocols."""
+
+import errno
+import ipaddress
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import av
+import av.error
+import av.logging
+from av.container import InputContainer
+
+from segmenter.source import SourceError
+from segmenter.sources.pace import Pace
+from segmenter.sources.protocols import options
+from segmenter.sources.refusals import broken, refused
+from segmenter.sources.tracked import Chosen
+from segmenter.tracks import AnyPacket
+from sluice.address import SourceAddress
+
+OPEN_S: Final = 10.0
+"""To connect, and again to look; each try."""
+RESOLVE_S: Final = 5.0
+PACKET_BYTES: Final = 16 << 20
+PLAYLIST_SILENT_S: Final = 30.0
+"""A playlist gives a segment at a time, of up to 10 s mostly."""
+AHEAD_S: Final = 60.0
+"""A live playlist begins with its last segments at once; a film behind a URL would come as fast as the network."""
+GATHER_S: Final = 0.2
+GATHER_UDP_S: Final = 0.03
+"""A socket of UDP holds 200 KB, less than a keyframe of 4K."""
+CLOCK: Final = Fraction(1, 90_000)
+
+
+class NetworkSource:
+    """One a camera."""
+
+    def __init__(self, address: SourceAddress, *, silent_s: float) -> None:
+        self._address, self._silent_s = address, silent_s
+        self._stopped = threading.Event()
+
+    def open(self) -> "NetworkConnection":
+        """As Source has it; RTSP over TCP, and over UDP where the camera does not give it otherwise."""
+        self._resolve()
+        address = self._address
+        if address.scheme not in ("rtsp", "rtsps"):
+            return self._connected(GATHER_S)
+        try:
+            return self._connected(GATHER_S, rtsp_transport="tcp")
+        except _TransportRefusedError as error:
+            if address.scheme == "rtsps":
+                raise refused(error.cause, address, waited=OPEN_S) from error  # its UDP would not be encrypted
+        return self._connected(GATHER_UDP_S, rtsp_transport="udp")
+
+    def interrupt(self) -> None:
+        """As Source has it; the library is interrupted by time alone, so a read that waits ends by its time-out."""
+        self._stopped.set()
+
+    def _connected(self, gather_s: float, **more: str) -> "NetworkConnection":
+        if self._stopped.is_set():
+            raise SourceError("stopped", f"{self._address.shown}: no longer wanted")
+        address, playlist = self._address, urlsplit(self._address.url).path.endswith((".m3u8", ".m3u"))
+        silent_s = max(self._silent_s, PLAYLIST_SILENT_S) if playlist else self._silent_s
+        av.logging.set_level(None)
+        try:
+            container = av.open(
+                address.url,
+                "r",
+                options=options(address, **more),
+                timeout=(OPEN_S, silent_s),
+                metadata_errors="replace",
+            )
+        except (av.error.FFmpegError, MemoryError, ValueError) as error:
+            if more.get("rtsp_transport") == "tcp" and _refuses_transport(error):
+                raise _TransportRefusedError(error) from error
+            raise refused(error, address, waited=OPEN_S) from error
+        try:
+            return NetworkConnection(container, address, stopped=self._stopped, gather_s=gather_s, silent_s=silent_s)
+        except SourceError:
+            container.close()
+            raise
+
+    def _resolve(self) -> None:
+        """Look the name up, in bounded time: the library's own look-up knows no end, and no error of its own."""
+        host = urlsplit(self._address.url).hostname or ""
+        if _is_number(host):
+            return
+        found: list[BaseException | None] = []
+
+        def look() -> None:
+            try:
+                socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            except (OSError, UnicodeError) as error:
+                found.append(error)
+            else:
+                found.append(None)
+
+        looking = threading.Thread(target=look, name="resolve", daemon=True)
+        looking.start()
+        looking.join(RESOLVE_S)
+        if found == [None]:
+            return
+        said = getattr(found[0], "strerror", None) or str(found[0]) if found else f"no answer within {RESOLVE_S:g} s"
+        raise SourceError("unresolvable", f"{self._address.shown}: no address for {host} ({said})")
+
+
+class _TransportRefusedError(Exception):
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__()
+        self.cause = cause
+
+
+def _refuses_transport(error: BaseException) -> bool:
+    """Whether it is "461 Unsupported Transport", of which the library makes EPROTONOSUPPORT, or another refusal."""
+    return getattr(error, "errno", None) == errno.EPROTONOSUPPORT or isinstance(error, av.error.HTTPOtherClientError)
+
+
+class NetworkConnection:
+    """A camera whose tracks are known."""
+
+    transcoding: str | None = None
+
+    def __init__(
+        self,
+        container: InputContainer,
+        address: SourceAddress,
+        *,
+        stopped: threading.Event,
+        gather_s: float,
+        silent_s: float,
+    ) -> None:
+        """Raises SourceError when it is not what a camera sends; the container stays open then."""
+        self._input, self._address, self._stopped, self._silent_s = container, address, stopped, silent_s
+        self._chosen = Chosen(container, address)
+        # JPEGs in HTTP have no time of their own: theirs is when they come.
+        self._timeless = container.format.name == "mpjpeg"
+        self.gather_s = 0.0 if self._timeless else gather_s
+
+    @property
+    def container(self) -> Any:
+        """As Connection has it."""
+        return self._chosen
+
+    def packets(self) -> Iterator[AnyPacket]:
+        """As Connection has it."""
+        try:
+            yield from self._read()
+        except (av.error.FFmpegError, MemoryError) as error:
+            if self._timeless and isinstance(error, av.error.InvalidDataError):
+                raise self._error("ended", "its pictures ended") from error
+            raise broken(error, self._address, waited=self._silent_s) from error
+        raise self._error("ended", "it ended the stream")
+
+    def close(self) -> None:
+        """As Connection has it."""
+        self._input.close()
+
+    def _read(self) -> Iterator[AnyPacket]:
+        video, audio = self._chosen.video, self._chosen.audio
+        video_index, audio_index = video.index, -1 if audio is None else audio.index
+        tick_s = float(video.time_base)
+        pace = Pace(self._stopped.wait, ahead_s=AHEAD_S)
+        began = seen = time.monotonic()
+        # All tracks: the library's time-out knows packets, not whose they are.
+        for packet in self._input.demux():
+            if self._stopped.is_set():
+                raise self._error("stopped", "no longer wanted")
+            if packet.stream_index == video_index and packet.size:
+                seen = time.monotonic()
+                if packet.size > PACKET_BYTES:
+                    raise self._error("too-large", f"expected pictures of at most {PACKET_BYTES} bytes")
+                if self._timeless:
+                    _stamp(packet, seen - began)
+                elif packet.dts is not None:
+                    pace.keep(packet.dts * tick_s)
+                yield packet
+            elif time.monotonic() - seen > self._silent_s:
+                raise self._error("silent", f"no picture for {self._silent_s:g} s, though something else comes")
+            elif packet.stream_index == audio_index and 0 < packet.size <= PACKET_BYTES:
+                yield packet
+
+    def _error(self, reason: str, sentence: str) -> SourceError:
+        return SourceError(reason, f"{self._address.shown}: {sentence}")
+
+
+def _stamp(packet: AnyPacket, at_s: float) -> None:
+    packet.time_base = CLOCK
+    packet.pts = packet.dts = round(at_s / CLOCK)
+    packet.duration = 0
+
+
+def _is_number(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
