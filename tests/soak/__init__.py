@@ -1,0 +1,1 @@
+"""What `make soak` watches for hours."""
