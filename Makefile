@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --requir
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 ##@ Every day
-.PHONY: help demo test check fix up down bench
+.PHONY: help demo test check fix bench bench-segmenter soak
 demo: $(VENV)/runtime tools ## Watch detections: starts everything and feeds three cameras (ARGS=--once ends by itself)
 	$(BIN)/python -m sluice.cli.main demo $(ARGS)
 
@@ -30,8 +30,14 @@ fix: $(VENV)/dev ## Let ruff mend what it can
 bench: $(VENV)/dev tools ## Latency, cold start and import time beside their budgets
 	$(BIN)/python -m tests.bench.line $(ARGS)
 
+bench-segmenter: $(VENV)/dev tools ## CPU and memory beside as many ffmpeg (ARGS="--cameras 1 32 --seconds 60")
+	$(BIN)/python -m tests.bench.segmenter $(ARGS)
+
+soak: $(VENV)/dev tools ## Hours of it without growth or loss (ARGS="segmenter 30m")
+	$(BIN)/python -m tests.soak $(ARGS)
+
 ##@ The local runtime
-.PHONY: tools clean
+.PHONY: up down tools clean
 up: $(VENV)/runtime tools ## Start everything in the foreground (ARGS=--detach)
 	$(BIN)/python -m sluice.cli.main up $(ARGS)
 
@@ -60,4 +66,4 @@ $(VENV)/dev: requirements-dev.txt | $(VENV)/runtime
 	touch $@
 
 help: ## This text
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
