@@ -24,7 +24,7 @@ _PROTOCOLS: Final = {
     "v4l2": "file",
 }
 """A playlist or a redirection leads to these alone: never from a camera into our files, nor out of TLS."""
-_FILMS: Final = "mov,mp4,mpegts,matroska,webm,flv"
+_FILMS: Final = "mov,mp4,mpegts,flv"
 _FORMATS: Final = {
     "rtsp": "rtsp",
     "rtsps": "rtsp",
@@ -32,15 +32,17 @@ _FORMATS: Final = {
     "rtmps": "flv,live_flv",
     "http": f"{_FILMS},hls,mpjpeg,aac",
     "https": f"{_FILMS},hls,mpjpeg,aac",
-    "file": f"{_FILMS},avi",
+    "file": f"{_FILMS},matroska,webm,avi",
     "v4l2": "v4l2",
 }
 """No playlist in a file: it could name any other file."""
-_DECODED: Final = (
-    "aac,aac_latm,ac3,eac3,mp2,mp2float,mp3,mp3float,opus,pcm_alaw,pcm_mulaw,pcm_s16be,adpcm_g722,adpcm_g726,mjpeg"
+_SOUNDS: Final = (
+    "aac,aac_latm,ac3,eac3,mp2,mp2float,mp3,mp3float,opus,pcm_alaw,pcm_mulaw,pcm_s16be,adpcm_g722,adpcm_g726"
 )
-"""The library decodes while it looks. Of H.264 and H.265 the parsers say enough; decoders would take 400 MB for a
-picture of 16k a side, and options reach only those of tracks that a header names, as those of JPEGs are."""
+_PICTURES: Final = {"rtsp": "mjpeg,h264,hevc", "rtsps": "mjpeg,h264,hevc", "file": "mjpeg,h264,hevc"}
+"""The library decodes while it looks. MPEG-TS and FLV say all that is needed, and no limit reaches a decoder of theirs:
+options go to tracks that a header names. So H.264 and H.265 are decoded only where B-frames come without decoding
+times, which are wrong unless a decoder has told how far frames are reordered."""
 _CERTIFICATES: Final = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -55,7 +57,7 @@ def options(address: SourceAddress, **more: str) -> dict[str, str]:
     told = {
         "protocol_whitelist": _PROTOCOLS[scheme],
         "format_whitelist": _FORMATS[scheme],
-        "codec_whitelist": _DECODED,
+        "codec_whitelist": f"{_SOUNDS},{_PICTURES.get(scheme, 'mjpeg')}",
         "max_streams": str(_MOST_STREAMS),
         "probesize": str(PROBE_BYTES),
         "analyzeduration": str(_LOOK_S[scheme] * 1_000_000),
