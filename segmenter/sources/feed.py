@@ -1,7 +1,7 @@
 """Bytes of a camera that no library connects to, demuxed: read-only, not seekable, bounded all along."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, Protocol
 
 import av
@@ -10,7 +10,7 @@ import av.logging
 from av.container import InputContainer
 
 from segmenter.source import SourceError
-from segmenter.sources.limits import check_limits
+from segmenter.sources.limits import DECODED, check_limits
 from segmenter.tracks import AnyPacket
 
 PROBE_BYTES: Final = 5_000_000
@@ -20,6 +20,8 @@ PACKET_BYTES: Final = 16 << 20
 _HEAD: Final = 16
 _PROBE_OPTIONS: Final = {
     "probesize": str(PROBE_BYTES),
+    "codec_whitelist": DECODED,
+    "max_streams": "64",
     "fpsprobesize": "0",  # the rate is the cutter's business; looking for it keeps twenty frames waiting
 }
 _ANALYZE_S: Final = {"flv": 2}
@@ -31,8 +33,11 @@ _BOXES: Final = (b"ftyp", b"styp", b"moov")
 class Reader(Protocol):
     """What brings the bytes."""
 
+    failure: SourceError | None
+    """Why they ended, where that was not in order."""
+
     def read(self, most: int, /) -> bytes:
-        """At most *most*, as soon as there are some; b"" at the end, or SourceError."""
+        """At most *most*, as soon as there are some; b"" at the end. May raise SourceError as well."""
         ...
 
 
@@ -45,10 +50,15 @@ class Feed:
         self.silent_s = silent_s
         self.packets = 0
         """How many came of it so far; its reader counts."""
-        self.failure: SourceError | None = None
+        self._failure: SourceError | None = None
         self._probing = True
         self._seen = self._bytes = 0
         self._since = time.monotonic()
+
+    @property
+    def failure(self) -> SourceError | None:
+        """Why it ended, where that was not in order."""
+        return self._failure or self._reader.failure
 
     def head(self) -> bytes:
         """Look at the first bytes; they are read once more."""
@@ -69,7 +79,7 @@ class Feed:
         self._bytes, self._since = 0, time.monotonic()
 
     def _read(self, most: int) -> bytes:
-        if self.failure is not None:
+        if self._failure is not None:
             return b""
         if self.packets != self._seen:
             self._seen, self._bytes, self._since = self.packets, 0, time.monotonic()
@@ -77,7 +87,7 @@ class Feed:
             self._check()
             data = self._reader.read(most)
         except SourceError as error:
-            self.failure = error
+            self._failure = error
             return b""
         self._bytes += len(data)
         return data
@@ -99,26 +109,33 @@ class FeedConnection:
 
     transcoding: str | None = None
 
-    def __init__(self, feed: Feed, *, gather_s: float, form: str | None = None) -> None:
+    def __init__(
+        self, feed: Feed, *, gather_s: float, form: str | None = None, options: Mapping[str, str] | None = None
+    ) -> None:
         """*form* as the library names it; else it is told from the first bytes. Raises SourceError."""
         self._feed, self.gather_s = feed, gather_s
         form = form or form_of(feed)
         av.logging.set_level(None)
         analyze_s = _ANALYZE_S.get(form, _ANALYZE_USUAL_S)
-        options = {**_PROBE_OPTIONS, "analyzeduration": str(analyze_s * 1_000_000)}
+        told = {**_PROBE_OPTIONS, "analyzeduration": str(analyze_s * 1_000_000), **(options or {})}
         try:
-            self._container: InputContainer = av.open(feed, "r", format=form, options=options)
+            self._container: InputContainer = av.open(feed, "r", format=form, options=told)
         except (av.error.FFmpegError, MemoryError, ValueError) as error:
             raise feed.failure or SourceError("garbage", f"not {form}: {_text(error)}") from error
-        if feed.failure is not None:
-            self._container.close()
-            raise feed.failure
         try:
-            check_limits(self._container)
+            self._check()
         except SourceError:
             self._container.close()
             raise
         feed.found()
+
+    def _check(self) -> None:
+        if self._feed.failure is not None:
+            raise self._feed.failure
+        check_limits(self._container)
+        if not self._container.streams.video:
+            kinds = ", ".join(sorted({each.type for each in self._container.streams})) or "nothing"
+            raise SourceError("unsupported", f"expected a video track, found {kinds}")
 
     @property
     def container(self) -> Any:

@@ -9,6 +9,11 @@ from segmenter.source import SourceError
 MOST_STREAMS: Final = 8
 LONGEST_SIDE: Final = 8192
 MOST_PIXELS: Final = 40_000_000
+DECODED: Final = (
+    "aac,aac_latm,ac3,eac3,mp2,mp2float,mp3,mp3float,opus,pcm_alaw,pcm_mulaw,pcm_s16be,adpcm_g722,adpcm_g726"
+)
+"""For the option codec_whitelist: what the library may decode while it looks for tracks. Of video the parsers say
+enough; one decoded picture of 16k a side would take 400 MB."""
 
 
 def check_limits(container: InputContainer) -> None:

@@ -5,7 +5,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from segmenter.ingest.body import Body
 from segmenter.ingest.handover import Handover
@@ -73,42 +73,51 @@ class PushedSource:
 _STOPPED: Final = SourceError("stopped", "the segmenter ends the push")
 
 
+class PushReader(Reader, Protocol):
+    """What reads a push from where the front stopped."""
+
+    def close(self, error: SourceError | None = None) -> None:
+        """Tell the sender how it ended, and close the socket."""
+        ...
+
+
 class Push:
     """A connection that was let in."""
 
     def __init__(self, handover: Handover, sock: socket.socket) -> None:
         self._handover, self._sock = handover, sock
-        self._body: Body | None = None
+        self._reader: PushReader | None = None
         self.ended: SourceError | None = None
         """Why we ended it, if it was us."""
 
-    def reader(self, *, silent_s: float) -> Reader:
+    def reader(self, *, silent_s: float) -> PushReader:
         """What reads it from here on; raises SourceError."""
-        handover = self._handover
-        if handover.protocol == "http":
-            rest, state = base64.b64decode(handover.rest), handover.state
-            self._body = Body(
-                self._sock, rest=rest, length=state["length"], chunked=state["chunked"], silent_s=silent_s
-            )
-            return self._body
-        if handover.protocol == "rtmp":
-            from segmenter.ingest.rtmp import flv_reader
-
-            return flv_reader(handover, self._sock, silent_s=silent_s)
-        raise SourceError("unsupported", f"a push by {handover.protocol}")
+        self._reader = _reader(self._handover, self._sock, silent_s=silent_s)
+        return self._reader
 
     def end(self, why: SourceError) -> None:
         """From any thread: reading ends soon."""
         self.ended = self.ended or why
-        # Of HTTP the way back stays open for the answer.
+        # The way back stays open for the answer.
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RD)
 
     def close(self, error: SourceError | None = None) -> None:
         """Answer what can be answered, and close."""
-        if self._body is not None:
-            self._body.close(self.ended or error)
+        if self._reader is not None:
+            self._reader.close(self.ended or error)
         self._sock.close()
+
+
+def _reader(handover: Handover, sock: socket.socket, *, silent_s: float) -> PushReader:
+    if handover.protocol == "http":
+        rest, state = base64.b64decode(handover.rest), handover.state
+        return Body(sock, rest=rest, length=state["length"], chunked=state["chunked"], silent_s=silent_s)
+    if handover.protocol == "rtmp":
+        from segmenter.ingest.rtmp_flv import flv_reader
+
+        return flv_reader(handover, sock, silent_s=silent_s)
+    raise SourceError("unsupported", f"a push by {handover.protocol}")
 
 
 class PushConnection(FeedConnection):
