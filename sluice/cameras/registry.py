@@ -1,6 +1,7 @@
 """Where cameras are kept: objects in the bucket, and their copies in the KV bucket `sluice_cameras`.
 
 The object is the truth. A copy that could not be written is a warning: the segmenter compares both each minute.
+Where NATS is known to be away, None stands for it: the copy is left to the segmenter.
 """
 
 from collections.abc import Callable, Mapping
@@ -67,19 +68,21 @@ def load_all(store: ObjectStore, known: Loaded | None = None) -> Loaded:
     return Loaded(cameras=cameras, problems=problems, etags=etags)
 
 
-def save(store: ObjectStore, bus: Bus, camera: Camera) -> str | None:
+def save(store: ObjectStore, bus: Bus | None, camera: Camera) -> str | None:
     """Write the camera whatever was there; a warning when its copy could not be written."""
     store.put(camera_key(camera.name), encode(camera), content_type=_JSON)
     return mirror(store, bus, camera.name)
 
 
-def create(store: ObjectStore, bus: Bus, camera: Camera) -> str | None:
+def create(store: ObjectStore, bus: Bus | None, camera: Camera) -> str | None:
     """Write a camera that is new; raises ConflictError if there is one of this name."""
     store.create(camera_key(camera.name), encode(camera), content_type=_JSON)
     return mirror(store, bus, camera.name)
 
 
-def change(store: ObjectStore, bus: Bus, name: str, changed: Callable[[Camera], Camera]) -> tuple[Camera, str | None]:
+def change(
+    store: ObjectStore, bus: Bus | None, name: str, changed: Callable[[Camera], Camera]
+) -> tuple[Camera, str | None]:
     """Apply *changed* to what is stored, again if another writer was first; its other fields stay as they are."""
     key = camera_key(name)
     for _ in range(_TRIES):
@@ -96,19 +99,21 @@ def change(store: ObjectStore, bus: Bus, name: str, changed: Callable[[Camera], 
     raise ConflictError(key, f"fewer than {_TRIES} other writers")
 
 
-def remove(store: ObjectStore, bus: Bus, name: str) -> str | None:
+def remove(store: ObjectStore, bus: Bus | None, name: str) -> str | None:
     """Delete the camera's object, then its copy; what was recorded stays."""
     store.delete([camera_key(name)])
     return mirror(store, bus, name)
 
 
-def mirror(store: ObjectStore, bus: Bus, name: str) -> str | None:
+def mirror(store: ObjectStore, bus: Bus | None, name: str) -> str | None:
     """Make the copy say what the object says; a warning when it cannot be.
 
     Of two who write at once, the one who mirrors last may hold the older body: so each looks again, until what it
     copied is what is stored.
     """
     key = camera_key(name)
+    if bus is None:
+        return None
     try:
         entries = bus.bucket(CAMERAS.name)
         for _ in range(_TRIES):

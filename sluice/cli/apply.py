@@ -8,12 +8,13 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from sluice.bus import Bus
 from sluice.contracts.camera import Camera
+from sluice.store import ObjectStore
 
 if TYPE_CHECKING:
     from sluice.cameras import Loaded
     from sluice.cli.camera_file import Described
-    from sluice.local.administrator import Administrator
 
 EXAMPLES: Final = """\
 cameras.yaml:
@@ -41,6 +42,8 @@ class Step:
     name: str
     wanted: Camera | None = None
     text: str = ""
+    unreadable: bool = False
+    """What is stored under its name is no camera."""
 
     def __str__(self) -> str:
         return f"{self.sign} {self.name}" + (f": {self.text}" if self.text else "")
@@ -72,10 +75,13 @@ def run(options: argparse.Namespace) -> int:
     wanted = read(options.file)
     with administrator(options.state) as admin:
         steps = list(differences(wanted, cameras.load_all(admin.store), prune=options.prune))
+        bus: Bus | None = admin.bus
         for step in steps:
             print(step)
-            if not options.dry_run:
-                _take(step, wanted, admin)
+            if not options.dry_run and (warning := _take(step, wanted, admin.store, bus)):
+                print(f"warning: {warning}", file=sys.stderr)
+                # Once is enough to wait for it.
+                bus = None
     print(_summary(steps, dry_run=options.dry_run))
     return 0
 
@@ -90,7 +96,7 @@ def differences(wanted: "dict[str, Described]", stored: "Loaded", *, prune: bool
             yield Step(sign="-" if prune else "?", name=name, text=text)
         elif name in unreadable:
             text = f"written anew, as it cannot be read: {unreadable[name]}"
-            yield Step(sign="~", name=name, wanted=described.camera, text=text)
+            yield Step(sign="~", name=name, wanted=described.camera, text=text, unreadable=True)
         elif now is None:
             yield Step(sign="+", name=name, wanted=described.camera)
         elif described.camera != (now := _kept(now, described)):
@@ -140,25 +146,23 @@ def _kept(now: Camera, described: "Described") -> Camera:
     return now if "paused" in described.said else replace(now, paused=described.camera.paused)
 
 
-def _take(step: Step, wanted: "dict[str, Described]", admin: "Administrator") -> None:
+def _take(step: Step, wanted: "dict[str, Described]", store: ObjectStore, bus: Bus | None) -> str | None:
     from sluice import cameras
 
-    warning = None
     if step.sign == "-":
-        warning = cameras.remove(admin.store, admin.bus, step.name)
-    elif step.wanted and step.sign == "+":
-        warning = cameras.create(admin.store, admin.bus, step.wanted)
-    elif step.wanted and step.text.startswith("written anew"):
-        warning = cameras.save(admin.store, admin.bus, step.wanted)
-    elif step.wanted:
-        camera, said = step.wanted, wanted[step.name].said
+        return cameras.remove(store, bus, step.name)
+    if step.wanted is None:
+        return None
+    camera, said = step.wanted, wanted[step.name].said
+    if step.sign == "+":
+        return cameras.create(store, bus, camera)
+    if step.unreadable:
+        return cameras.save(store, bus, camera)
 
-        def changed(now: Camera) -> Camera:
-            return camera if "paused" in said else replace(camera, paused=now.paused)
+    def changed(now: Camera) -> Camera:
+        return camera if "paused" in said else replace(camera, paused=now.paused)
 
-        _, warning = cameras.change(admin.store, admin.bus, step.name, changed)
-    if warning:
-        print(f"warning: {warning}", file=sys.stderr)
+    return cameras.change(store, bus, step.name, changed)[1]
 
 
 def _summary(steps: list[Step], *, dry_run: bool) -> str:

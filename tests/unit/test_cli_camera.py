@@ -649,3 +649,13 @@ def test_a_cluster_is_named_by_the_environment(
         )
     assert main(["camera", "list", "--state", str(tmp_path)]) == 1
     assert "store is unavailable" in capsys.readouterr().err
+
+
+def test_apply_waits_once_for_a_nats_that_is_away(sluice: Desk, applied: Callable[..., str]) -> None:
+    """Not once a camera; all of them are in the bucket."""
+    sluice.bus.available = False
+    text = "".join(f"- {{name: cam{number}, source: 'test://'}}\n" for number in range(5))
+
+    assert "5 added" in applied(text)
+    assert sluice.errors.count("within a minute") == 1
+    assert len(cameras.load_all(sluice.store).cameras) == 5
