@@ -1,6 +1,5 @@
 """A few threads upload for every camera of a worker: each uploader is stepped when it is due, by one at a time."""
 
-import heapq
 import logging
 import threading
 import time
@@ -23,8 +22,9 @@ class Steps(Protocol):
         ...
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class _Entry:
+    name: str
     steps: Steps
     running: bool = False
     woken: bool = False
@@ -36,8 +36,7 @@ class Uploads:
 
     def __init__(self, *, threads: int = THREADS, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
-        self._entries: dict[str, _Entry] = {}
-        self._due: list[tuple[float, str]] = []
+        self._entries: dict[str, _Entry] = {}  # sixteen and some: looking at each costs less than keeping a heap
         self._changed = threading.Condition()
         for number in range(threads):
             threading.Thread(target=self._work, name=f"upload-{number}", daemon=True).start()
@@ -45,8 +44,8 @@ class Uploads:
     def add(self, name: str, steps: Steps) -> None:
         """Begin to step it, now."""
         with self._changed:
-            self._entries[name] = _Entry(steps=steps)
-            self._schedule(name, self._now())
+            self._entries[name] = _Entry(name=name, steps=steps, due=self._now())
+            self._changed.notify_all()
 
     def wake(self, name: str) -> None:
         """Something was added for it."""
@@ -56,7 +55,8 @@ class Uploads:
                 return
             entry.woken = True
             if not entry.running:
-                self._schedule(name, self._now())
+                entry.due = self._now()
+                self._changed.notify_all()
 
     def remove(self, name: str) -> None:
         """Step it no more; returns when the last step has ended."""
@@ -64,43 +64,28 @@ class Uploads:
             entry = self._entries.pop(name, None)
             self._changed.wait_for(lambda: entry is None or not entry.running)
 
-    def _schedule(self, name: str, due: float) -> None:
-        entry = self._entries[name]
-        if entry.due is None or due < entry.due:
-            entry.due = due
-            heapq.heappush(self._due, (due, name))
-            self._changed.notify_all()
-
     def _work(self) -> None:
         while True:
-            name, entry = self._taken()
+            entry = self._taken()
             try:
                 wait_s = entry.steps.step()
             except Exception:  # a bug that one camera shows must not end the uploads of all
-                log.exception("camera %s", name)
-                wait_s = AFTER_BUG_S
+                log.exception("camera %s", entry.name)
+                wait_s, entry.woken = AFTER_BUG_S, False
             with self._changed:
                 entry.running = False
-                if self._entries.get(name) is entry:
-                    if entry.woken and wait_s is None:
-                        wait_s = 0.0
-                    if wait_s is not None:
-                        self._schedule(name, self._now() + wait_s)
+                # What came during the step may have come after it looked.
+                wait_s = 0.0 if entry.woken else wait_s
+                entry.due = None if wait_s is None else self._now() + wait_s
                 self._changed.notify_all()
 
-    def _taken(self) -> tuple[str, _Entry]:
+    def _taken(self) -> _Entry:
         with self._changed:
             while True:
-                while self._due and self._is_stale(*self._due[0]):
-                    heapq.heappop(self._due)
-                wait_s = self._due[0][0] - self._now() if self._due else None
-                if wait_s is not None and wait_s <= 0:
-                    _, name = heapq.heappop(self._due)
-                    entry = self._entries[name]
+                waiting = [(each.due, each) for each in self._entries.values() if each.due is not None]
+                due, entry = min(waiting, key=lambda pair: pair[0], default=(None, None))
+                wait_s = None if due is None else due - self._now()
+                if entry is not None and wait_s is not None and wait_s <= 0:
                     entry.running, entry.woken, entry.due = True, False, None
-                    return name, entry
+                    return entry
                 self._changed.wait(wait_s)
-
-    def _is_stale(self, due: float, name: str) -> bool:
-        entry = self._entries.get(name)
-        return entry is None or entry.due != due

@@ -1,6 +1,7 @@
 """Supervisor and worker talk over a pair of Unix sockets: a JSON object a line, with sockets that are handed over."""
 
 import json
+import os
 import select
 import socket
 from collections import deque
@@ -34,25 +35,42 @@ class Inbox:
     def __init__(self, wire: socket.socket) -> None:
         self._wire = wire
         self._held = bytearray()
-        self._handed: deque[int] = deque()
+        self._handed: deque[int | None] = deque()
 
     def receive(self, *, timeout_s: float) -> tuple[Message, socket.socket | None] | None:
-        """The next message; None when the other side is gone; raises TimeoutError."""
+        """The next message; None when the other side is gone; raises TimeoutError.
+
+        A socket that was handed over is None where this process has no descriptor left for it.
+        """
         while (end := self._held.find(b"\n")) < 0:
             if len(self._held) > MOST_BYTES:
                 raise ValueError(f"a message of over {MOST_BYTES} bytes")
             # Not a timeout of the socket's: the same socket must send whole messages.
             if not select.select([self._wire], [], [], timeout_s)[0]:
                 raise TimeoutError
-            try:
-                piece, descriptors, _, _ = socket.recv_fds(self._wire, _PIECE, _MOST_SOCKETS)
-            except ConnectionResetError:
+            if not self._take():
+                self.close()
                 return None
-            self._handed.extend(descriptors)
-            if not piece:
-                return None
-            self._held += piece
         message: Message = json.loads(self._held[:end])
         del self._held[: end + 1]
-        handed = socket.socket(fileno=self._handed.popleft()) if message.get("handed") else None
-        return message, handed
+        descriptor = self._handed.popleft() if message.get("handed") and self._handed else None
+        return message, None if descriptor is None else socket.socket(fileno=descriptor)
+
+    def close(self) -> None:
+        """Close what was handed over and never asked for."""
+        for descriptor in self._handed:
+            if descriptor is not None:
+                os.close(descriptor)
+        self._handed.clear()
+
+    def _take(self) -> bool:
+        try:
+            piece, descriptors, flags, _ = socket.recv_fds(self._wire, _PIECE, _MOST_SOCKETS)
+        except ConnectionResetError:
+            return False
+        self._handed.extend(descriptors)
+        if flags & socket.MSG_CTRUNC:
+            # Without a mark in its place the next camera's socket would be taken for this one's.
+            self._handed.append(None)
+        self._held += piece
+        return bool(piece)
