@@ -42,7 +42,7 @@ class SourceTracks:
     def __init__(self, container: InputContainer, name: str) -> None:
         self.name = name
         video = _video_of(container, name)
-        self._codec = _codec(video)
+        self._codec = codec_of(video)
         self._index = video.index
         self.video_time_base: Fraction = video.time_base
         self.timescale = _timescale(video.time_base)
@@ -50,7 +50,7 @@ class SourceTracks:
         self.video_record: bytes | None = None
         audio = next(iter(container.streams.audio), None)
         self._audio_index = -1 if audio is None else audio.index
-        self._audio_codec = None if audio is None else _codec(audio)
+        self._audio_codec = None if audio is None else codec_of(audio)
         self.audio_time_base = None if audio is None else audio.time_base
         self.audio_config: bytes | None = None
         """AudioSpecificConfig; None while there is no AAC."""
@@ -132,17 +132,23 @@ class SourceTracks:
         return video, audio
 
 
-def _codec(stream: Any) -> str:
+def codec_of(stream: Any) -> str:
+    """What it holds, whichever library decodes or encodes it."""
     # PyAV has no context for a codec that its FFmpeg cannot decode.
-    return str(stream.codec_context.name) if stream.codec_context is not None else "unknown"
+    return str(stream.codec_context.codec.canonical_name) if stream.codec_context is not None else "unknown"
+
+
+def video_stream(container: Any) -> Any | None:
+    """The video that is cut: the first that is no cover picture."""
+    return next((each for each in container.streams.video if not each.disposition & Disposition.attached_pic), None)
 
 
 def _video_of(container: InputContainer, name: str) -> Any:
-    stream = next((each for each in container.streams.video if not each.disposition & Disposition.attached_pic), None)
+    stream = video_stream(container)
     if stream is None:
         raise UnusableInputError("a video track", "none", name)
-    if _codec(stream) not in VIDEO:
-        raise UnusableInputError("H.264 or H.265 video", _codec(stream), name)
+    if codec_of(stream) not in VIDEO:
+        raise UnusableInputError("H.264 or H.265 video", codec_of(stream), name)
     if not stream.codec_context.extradata or not stream.width or not stream.height:
         raise UnusableInputError("video with parameter sets", "none before the first frame", name)
     return stream
