@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import groupby, pairwise
+from itertools import accumulate, groupby, pairwise
 
 import av
 
@@ -72,6 +72,8 @@ class _Run:
 
     start: int
     end: int
+    shown: int
+    """How long its pictures last: one that came ahead of pictures shown before it may be a chunk's last."""
     timescale: int
     is_video: bool
     is_sync: bool
@@ -151,7 +153,7 @@ def check_continuous(chunks: Sequence[StoredChunk]) -> None:
     every = [(chunk, _runs(chunk)) for chunk in chunks]
     for chunk, runs in every:
         video = next(each for each in runs if each.is_video)
-        lasts_ms = (video.end - video.start) * 1000 / video.timescale
+        lasts_ms = video.shown * 1000 / video.timescale
         off_ms = abs(lasts_ms - chunk.name.duration_ms)
         allowed_ms = DURATION_SLACK_MS + lasts_ms * _SLEW
         assert video.is_sync, f"{chunk.name.key}: its first sample is not said to be a random-access point"
@@ -206,14 +208,24 @@ def _run(chunk: StoredChunk, traf: Box, tracks: Sequence[Box]) -> _Run:
     inside = {box.kind: box for box in within(chunk.media, traf)}
     track_id, fallback, flags = _fragment_header(chunk.media, inside[b"tfhd"])
     (start,) = struct.unpack_from(">Q", chunk.media, inside[b"tfdt"].body + 4)
-    durations = list(_durations(chunk.media, inside[b"trun"], fallback))
+    samples = list(_samples(chunk.media, inside[b"trun"], fallback))
+    durations = [duration for duration, _ in samples]
+    times = list(accumulate(durations, initial=0))
+    ends = [time + moved + duration for time, (duration, moved) in zip(times, samples, strict=False)]
     sync = not _first_flags(chunk.media, inside[b"trun"], flags) & _NON_SYNC
     track = tracks[track_id - 1]
     media = next(box for box in within(chunk.init, track) if box.kind == b"mdia")
     boxes_of = {box.kind: box for box in within(chunk.init, media)}
     (timescale,) = struct.unpack_from(">I", chunk.init, boxes_of[b"mdhd"].body + 12)
     kind = chunk.init[boxes_of[b"hdlr"].body + 8 : boxes_of[b"hdlr"].body + 12]
-    return _Run(start=start, end=start + sum(durations), timescale=timescale, is_video=kind == b"vide", is_sync=sync)
+    return _Run(
+        start=start,
+        end=start + times[-1],
+        shown=max(ends) - samples[0][1],
+        timescale=timescale,
+        is_video=kind == b"vide",
+        is_sync=sync,
+    )
 
 
 def _fragment_header(data: bytes, box: Box) -> tuple[int, int, int]:
@@ -235,12 +247,14 @@ def _samples_at(data: bytes, box: Box) -> tuple[int, int]:
     return flags, box.body + 8 + 4 * bool(flags & 1) + 4 * bool(flags & 4)
 
 
-def _durations(data: bytes, box: Box, fallback: int) -> Iterator[int]:
+def _samples(data: bytes, box: Box, fallback: int) -> Iterator[tuple[int, int]]:
+    """Of each its duration, and how much later than decoded it is shown."""
     flags, at = _samples_at(data, box)
     (count,) = struct.unpack_from(">I", data, box.body + 4)
     width = 4 * sum(bool(flags & bit) for bit in (0x100, 0x200, 0x400, 0x800))
-    for sample in range(count):
-        yield struct.unpack_from(">I", data, at + sample * width)[0] if flags & 0x100 else fallback
+    for sample in range(at, at + count * width, width):
+        duration = struct.unpack_from(">I", data, sample)[0] if flags & 0x100 else fallback
+        yield duration, struct.unpack_from(">i", data, sample + width - 4)[0] if flags & 0x800 else 0
 
 
 def _first_flags(data: bytes, box: Box, fallback: int) -> int:
