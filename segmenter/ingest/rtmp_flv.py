@@ -164,7 +164,8 @@ def _add_metadata(out: bytearray, found: Message) -> None:
     payload = found.payload.removeprefix(_SET)
     # Other scripts (cue points, captions) would be further tracks to the demuxer.
     if payload.startswith(_METADATA) and len(payload) <= _METADATA_MAX:
-        _add_tag(out, SCRIPT, found.timestamp, payload)
+        # At another time than 0 these would be one as well (flvdec.c).
+        _add_tag(out, SCRIPT, 0, payload)
 
 
 def _ends(found: Message) -> bool:

@@ -21,11 +21,13 @@ from typing import Any, Final, cast
 import av
 import pytest
 
+from segmenter.ingest import rtmp
 from segmenter.ingest.handover import Handover
 from segmenter.ingest.rtmp import RtmpFront
 from segmenter.ingest.rtmp_flv import FlvReader, flv_reader
 from segmenter.pattern import pattern_clip
 from sluice.errors import UnavailableError
+from tests.rtmp_peer import HANDSHAKE as GREETING
 
 PATIENCE_S: Final = 20.0
 KEYS: Final = {("gate", "gate-key"), ("door", "door-key")}
@@ -311,3 +313,15 @@ def test_who_drips_is_hung_up_on(door: Door) -> None:
                 answer = peer.recv(1)
 
     assert answer == b""
+
+
+def test_who_comes_when_too_many_wait_is_hung_up_on(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that wait keep their turn."""
+    monkeypatch.setattr(rtmp, "WAITING_MAX", 1)
+    with socket.create_connection(("127.0.0.1", door.front.port), timeout=PATIENCE_S) as first:
+        with socket.create_connection(("127.0.0.1", door.front.port), timeout=PATIENCE_S) as second:
+            assert second.recv(1) == b""
+
+        first.sendall(GREETING)
+
+        assert first.recv(1) == b"\x03"

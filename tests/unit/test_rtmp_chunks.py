@@ -162,6 +162,13 @@ def test_messages_that_are_not_complete_have_one_bound_together() -> None:
         parsed(parser, b"".join(header + bytes(1 << 20) for header in begun))
 
 
+def test_messages_that_are_complete_count_no_longer() -> None:
+    """The bound is of what is held, not of all that came."""
+    sent = [Message(9, 40 * number, 1, bytes(500)) for number in range(10)]
+
+    assert parsed(ChunkParser(message_max=1000), ChunkWriter().write(4, *sent)) == sent
+
+
 def test_a_message_beyond_the_readers_bound_is_refused_by_its_header() -> None:
     """Before publish nothing long is said."""
     parser = ChunkParser(message_max=1000)

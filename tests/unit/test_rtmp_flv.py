@@ -4,6 +4,7 @@ import base64
 import contextlib
 import json
 import socket
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -75,10 +76,10 @@ def tag(kind: int, time: int, payload: bytes) -> bytes:
 
 
 def test_messages_become_tags(publisher: Publisher) -> None:
-    """Audio, video and metadata; the time in full."""
+    """Audio, video and metadata; the time in full, but of metadata, which the demuxer would take for a track."""
     metadata = encode("onMetaData", {"width": 320})
 
-    publisher.send(Message(18, 0, 1, encode("@setDataFrame") + metadata))
+    publisher.send(Message(18, 40, 1, encode("@setDataFrame") + metadata))
     publisher.send(Message(9, 0x01020304, 1, b"v" * 3000), Message(8, 5, 1, b"a"), Message(9, 7, 1, b""))
     publisher.end()
 
@@ -189,6 +190,22 @@ def test_bytes_without_picture_or_sound_are_silence(sent: bytes) -> None:
         assert read_all(reader) == HEADER
 
     assert reader.failure == SourceError("silent", "neither picture nor sound came for 0.2 s")
+
+
+def test_after_picture_or_sound_the_patience_is_whole_again(publisher: Publisher) -> None:
+    """What was spent on a ping is not missing for the next picture."""
+    whole = publisher.reader._sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, 16)
+    assert publisher.reader.read(100) == HEADER
+    publisher.answers()
+    publisher.send(Message(4, 0, 0, bytes.fromhex("0006 00000001")))
+    reading = threading.Thread(target=publisher.reader.read, args=(100,))
+    reading.start()
+    assert publisher.sock.recv(1)  # the ping's answer: it was read by itself
+
+    publisher.send(Message(9, 0, 1, b"v"))
+    reading.join()
+
+    assert publisher.reader._sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, 16) == whole
 
 
 @pytest.mark.parametrize(
