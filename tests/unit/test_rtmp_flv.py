@@ -19,6 +19,7 @@ from segmenter.source import SourceError
 from tests.rtmp_peer import ChunkWriter, command, talk
 
 SILENT_S = 0.2
+PONG = bytes.fromhex("0007 00000001")
 
 
 @dataclass
@@ -142,7 +143,7 @@ def test_a_ping_is_answered(publisher: Publisher) -> None:
     publisher.end()
     read_all(publisher.reader)
 
-    assert Message(4, 0, 0, bytes.fromhex("0007 00000001")) in publisher.answers()
+    assert Message(4, 0, 0, PONG) in publisher.answers()
 
 
 @pytest.mark.parametrize("name", ["deleteStream", "FCUnpublish", "closeStream"])
@@ -192,20 +193,27 @@ def test_bytes_without_picture_or_sound_are_silence(sent: bytes) -> None:
     assert reader.failure == SourceError("silent", "neither picture nor sound came for 0.2 s")
 
 
-def test_after_picture_or_sound_the_patience_is_whole_again(publisher: Publisher) -> None:
+def test_after_picture_or_sound_the_patience_is_whole_again() -> None:
     """What was spent on a ping is not missing for the next picture."""
-    whole = publisher.reader._sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, 16)
-    assert publisher.reader.read(100) == HEADER
-    publisher.answers()
-    publisher.send(Message(4, 0, 0, bytes.fromhex("0006 00000001")))
-    reading = threading.Thread(target=publisher.reader.read, args=(100,))
-    reading.start()
-    assert publisher.sock.recv(1)  # the ping's answer: it was read by itself
+    times = iter([0.0, 0.1, 0.15])
+    session = PublishSession()
+    session.receive(talk())
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        reader = FlvReader(ours, rest=b"", state=session.state(), silent_s=SILENT_S, now=lambda: next(times))
+        whole = ours.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, 16)
+        assert reader.read(100) == HEADER
+        theirs.sendall(ChunkWriter().write(6, Message(4, 0, 0, bytes.fromhex("0006 00000001"))))
+        reading = threading.Thread(target=reader.read, args=(100,))
+        reading.start()
+        told = bytearray()
+        while PONG not in told:
+            told += theirs.recv(1000)
 
-    publisher.send(Message(9, 0, 1, b"v"))
-    reading.join()
+        theirs.sendall(ChunkWriter().write(6, Message(9, 0, 1, b"v")))
+        reading.join()
 
-    assert publisher.reader._sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, 16) == whole
+        assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, 16) == whole
 
 
 @pytest.mark.parametrize(
