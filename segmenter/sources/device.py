@@ -41,7 +41,7 @@ class DeviceSource:
                 timeout=(OPEN_S, self._silent_s),
             )
         except (av.error.FFmpegError, MemoryError, ValueError) as error:
-            raise refused(error, address, waited=OPEN_S) from error
+            raise refused(error, address, allowed=OPEN_S) from error
         try:
             return NetworkConnection(container, address, stopped=self._stopped, gather_s=0.0, silent_s=self._silent_s)
         except SourceError:

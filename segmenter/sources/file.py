@@ -175,7 +175,7 @@ def _opened(address: SourceAddress) -> InputContainer:
             metadata_errors="replace",
         )
     except (av.error.FFmpegError, MemoryError, ValueError) as error:
-        raise refused(error, address, waited=OPEN_S) from error
+        raise refused(error, address, allowed=OPEN_S) from error
     except FileNotFoundError as error:
         raise SourceError("not-found", f"{address.shown}: there is no such file") from error
     except OSError as error:

@@ -54,7 +54,7 @@ class NetworkSource:
             return self._connected(GATHER_S, rtsp_transport="tcp")
         except _TransportRefusedError as error:
             if address.scheme == "rtsps":
-                raise refused(error.cause, address, waited=OPEN_S) from error  # its UDP would not be encrypted
+                raise refused(error.cause, address, allowed=OPEN_S) from error  # its UDP would not be encrypted
         return self._connected(GATHER_UDP_S, rtsp_transport="udp")
 
     def interrupt(self) -> None:
@@ -67,6 +67,7 @@ class NetworkSource:
         address, playlist = self._address, urlsplit(self._address.url).path.endswith((".m3u8", ".m3u"))
         silent_s = max(self._silent_s, PLAYLIST_SILENT_S) if playlist else self._silent_s
         av.logging.set_level(None)
+        began = time.monotonic()
         try:
             container = av.open(
                 address.url,
@@ -78,7 +79,7 @@ class NetworkSource:
         except (av.error.FFmpegError, MemoryError, ValueError) as error:
             if more.get("rtsp_transport") == "tcp" and _refuses_transport(error):
                 raise _TransportRefusedError(error) from error
-            raise refused(error, address, waited=OPEN_S) from error
+            raise refused(error, address, allowed=OPEN_S, waited=time.monotonic() - began) from error
         try:
             return NetworkConnection(container, address, stopped=self._stopped, gather_s=gather_s, silent_s=silent_s)
         except SourceError:

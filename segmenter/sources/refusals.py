@@ -26,13 +26,19 @@ _KINDS: Final[tuple[tuple[tuple[type[BaseException], ...], str, str], ...]] = (
     ((av.error.PermissionError,), "unauthorized", "the segmenter may not read it"),
     ((MemoryError,), "too-large", "expected a few streams and small tables, found more than is let in"),
     (
+        (av.error.ArgumentError,),
+        "unsupported",
+        "it is of a format, or leads to a place, that is not let in",
+    ),
+    (
         (av.error.ProtocolNotFoundError, av.error.PatchWelcomeError, av.error.NotImplementedError),
         "unsupported",
         "it asks for something that is not supported ({text})",
     ),
 )
+_DISGUISED: Final = (av.error.InvalidDataError, av.error.ExitError)
+"""RTSP makes the first of the second."""
 _NETWORK: Final = {
-    errno.EIO,
     errno.EHOSTUNREACH,
     errno.ENETUNREACH,
     errno.EADDRNOTAVAIL,
@@ -43,21 +49,31 @@ _NETWORK: Final = {
 }
 
 
-def refused(error: BaseException, address: SourceAddress, *, waited: float) -> SourceError:
-    """What it means that *address* could not be opened."""
+def refused(error: BaseException, address: SourceAddress, *, allowed: float, waited: float = 0.0) -> SourceError:
+    """What it means that *address* could not be opened, after so many seconds."""
+    if isinstance(error, _DISGUISED) and waited >= allowed:
+        return _error("silent", f"it was reached, but sent no video within {allowed:g} s", address)
     text = _text(error)
-    given = "the ones given" if "@" in address.url else "to show it without"
     for kinds, reason, sentence in _KINDS:
         if isinstance(error, kinds):
-            return _error(reason, sentence.format(given=given, text=text, waited=waited), address)
-    code = getattr(error, "errno", None)
-    if code == errno.EPROTONOSUPPORT:
-        return _error("unsupported", "it sends neither over TCP nor over UDP", address)
-    if code in _NETWORK:
-        return _error("unreachable", f"no connection ({text}){_secured(address)}", address)
+            given = "the ones given" if "@" in address.url else "to show it without"
+            return _error(reason, sentence.format(given=given, text=text, waited=allowed), address)
+    reason, sentence = _by_code(getattr(error, "errno", None), address, text)
     if isinstance(error, av.error.UnknownError) and address.scheme.startswith("rtmp"):
-        return _error("not-found", "its server refuses to play a stream of that name", address)
-    return _error("garbage", f"expected video in a known container, found something else ({text})", address)
+        reason, sentence = "not-found", "its server refuses to play a stream of that name"
+    return _error(reason, sentence, address)
+
+
+def _by_code(code: int | None, address: SourceAddress, text: str) -> tuple[str, str]:
+    if code == errno.EPROTONOSUPPORT:
+        return "unsupported", "it sends neither over TCP nor over UDP"
+    if code in _NETWORK:
+        return "unreachable", f"no connection ({text})"
+    if code == errno.EIO and address.scheme in SECURED and address.options.get("tls") != "insecure":
+        # The library says no more of a certificate that it does not trust.
+        said = "no secure connection; if its certificate is its own, as cameras' mostly are, add tls=insecure to the"
+        return "unreachable", f"{said} URL's query"
+    return "garbage", f"expected video in a known container, found something else ({text})"
 
 
 def broken(error: BaseException, address: SourceAddress, *, waited: float) -> SourceError:
@@ -69,12 +85,6 @@ def broken(error: BaseException, address: SourceAddress, *, waited: float) -> So
     if isinstance(error, av.error.InvalidDataError):
         return _error("garbage", "what came after some video is none", address)
     return _error("ended", f"the connection broke ({_text(error)})", address)
-
-
-def _secured(address: SourceAddress) -> str:
-    if address.scheme not in SECURED or address.options.get("tls") == "insecure":
-        return ""
-    return "; if its certificate is its own, as cameras' mostly are, add tls=insecure to the URL's query"
 
 
 def _error(reason: str, sentence: str, address: SourceAddress) -> SourceError:

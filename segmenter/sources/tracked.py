@@ -32,9 +32,13 @@ class Chosen:
             check_limits(container)
         pictures = [each for each in container.streams.video if not each.disposition & Disposition.attached_pic]
         if not pictures:
-            kinds = ", ".join(sorted({each.type for each in container.streams})) or "nothing"
-            raise SourceError("unsupported", f"{address.shown}: expected a video track, found {kinds}")
+            kinds = ", ".join(sorted({each.type for each in container.streams}))
+            reason = "unsupported" if kinds else "garbage"
+            raise SourceError(reason, f"{address.shown}: expected a video track, found {kinds or 'no track at all'}")
         self.video: Any = max(pictures, key=_pixels)
+        if self.video.codec_context is not None and self.video.codec_context.name == "mjpeg" and not self.video.width:
+            found = "none that is whole and of a size that is let in"
+            raise SourceError("garbage", f"{address.shown}: expected pictures, found {found}")
         self.audio: Any | None = min(container.streams.audio, key=self._distance, default=None)
         self.streams = ChosenStreams(video=(self.video,), audio=(self.audio,) if self.audio else ())
         check_limits(self)  # type: ignore[arg-type]  # all that it looks at is streams
