@@ -7,11 +7,11 @@ out   ChunkInspected, or InputRejected when the chunk cannot be read
 from functools import partial
 from typing import Any, Final
 
-from functions.inspect.doctor import examine
 from sluice import telemetry
 from sluice.bus import Bus
 from sluice.contracts.chunk import ChunkInspected, ChunkRef, ChunkStored
 from sluice.contracts.envelope import Event
+from sluice.examination import examine
 from sluice.once import answer_once
 from sluice.store import ObjectStore
 from sluice.video import probe

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from functions.inspect.doctor import examine
+from sluice.examination import examine
 from sluice.video import AudioTrack, PacketFacts, Probe, VideoTrack
 
 AAC = AudioTrack(codec="aac", sample_rate_hz=48_000, channels=1)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from statistics import median
 
-from functions.inspect.advice import advise
+from sluice.advice import advise
 from sluice.contracts.chunk import Advice, AudioHealth, VideoHealth
 from sluice.video import AudioTrack, PacketFacts, Probe, VideoTrack
 
