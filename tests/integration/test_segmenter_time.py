@@ -84,6 +84,9 @@ STREAMS = {
     "too-fast": Stream(pictures=pictures(seconds=12), fps=32, sessions=2),
     "keyframes-alone": Stream(pictures=pictures(seconds=10, gop=1)),
     "long-gops": Stream(pictures=pictures(seconds=13, gop=300)),
+    "changing-size": Stream(
+        pictures=tuple(joined(pictures(seconds=5), pictures(seconds=5, size=(640, 360)))), sessions=2
+    ),
     "changing-gops": Stream(
         pictures=tuple(
             joined(*(pictures(seconds=float(Fraction(gop, 25)), gop=gop) for gop in (50, 10, 80, 5, 60, 15, 100)))
@@ -168,3 +171,13 @@ def test_a_gop_longer_than_the_target_makes_a_longer_chunk(process: SegmenterPro
     lengths = [name.duration_ms for name in names_of(process.store, "long-gops")]
 
     assert lengths == [pytest.approx(12_000, abs=10), pytest.approx(1000, abs=10)]
+
+
+def test_another_size_begins_with_another_init_segment(process: SegmenterProcess) -> None:
+    """A player is told before the first picture of that size."""
+    small, large = checked_sessions(process.store, "changing-size")
+
+    sizes = [each.chunks[0].metadata["width"] for each in (small, large)]
+
+    assert sizes == ["320", "640"]
+    assert small.init != large.init
