@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from segmenter.source import SourceError
 from segmenter.sources.feed import Feed, FeedConnection
+from segmenter.sources.limits import DECODED, MOST_PIXELS
 from segmenter.sources.ports import Port, Sender
 from segmenter.sources.rtp import MPEG_TS, InOrder, parse_rtp
 from sluice.address import SourceAddress
@@ -24,7 +25,14 @@ _SDP: Final = (
     b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
     b"m=video 0 RTP/AVP %d\r\na=rtpmap:%d H264/90000\r\na=fmtp:%d packetization-mode=1\r\n"
 )
-_SDP_OPTIONS: Final = {"sdp_flags": "custom_io", "reorder_queue_size": "0"}
+_SDP_OPTIONS: Final = {
+    "sdp_flags": "custom_io",
+    "reorder_queue_size": "0",
+    # RTP says when a picture is shown, not when it is decoded. Only the decoder knows how far the two are apart: without
+    # it the library guesses one picture, and of a pyramid of B-frames some would be shown before they are decoded.
+    "codec_whitelist": f"{DECODED},h264",
+    "max_pixels": str(MOST_PIXELS),
+}
 
 
 def datagrams(address: SourceAddress, *, silent_s: float) -> "DatagramSource":
@@ -50,7 +58,7 @@ class DatagramSource:
         self._silent_s = silent_s
         self._lock = threading.Lock()
         self._reading = self._stopped = self._told_silent = False
-        self._ended_s = float("-inf")
+        self._ended_s: float | None = None
 
     def open(self) -> "DatagramConnection":
         """Wait for the camera's first datagram; for ever, once it was told that there is none."""
@@ -60,7 +68,7 @@ class DatagramSource:
             self._reading = True
         try:
             self.port.bind()
-            if time.monotonic() - self._ended_s > _STALE_S:
+            if self._ended_s is not None and time.monotonic() - self._ended_s > _STALE_S:
                 self.port.forget()
             sender, data = self._first()
             return DatagramConnection(self, sender, data, silent_s=self._silent_s)

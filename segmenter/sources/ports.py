@@ -62,6 +62,7 @@ class Port:
         """Return the next datagram of somebody who may send; raises SourceError: silent, stopped or unreachable."""
         if self._kept:
             return self._kept.popleft()
+        deadline: float | None = None
         while not self._stopped.is_set() and self._socket is not None:
             try:
                 data, address = self._socket.recvfrom(_DATAGRAM)
@@ -73,6 +74,10 @@ class Port:
                 sender = self._sender(data)
                 if sender is not None:
                     return (address[0], address[1], sender), data
+            # The socket's own timeout begins anew with each datagram of a stranger.
+            deadline = deadline or time.monotonic() + self._silent_s
+            if time.monotonic() > deadline:
+                raise SourceError("silent", self._silence())
         raise SourceError("stopped", "the segmenter listens no longer")
 
     def keep(self, sender: Sender, data: bytes) -> None:
