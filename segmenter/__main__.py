@@ -35,11 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _run(settings: SegmenterSettings, store: StoreSettings, bus: BusSettings) -> None:
-    messenger = NatsBus(bus, name="segmenter")
-    try:
-        await Supervisor(settings, S3Store(store), messenger).run()
-    finally:
-        messenger.close()
+    # Closing would wait for a NATS that hangs, and nothing is left to send: each event is acknowledged or given up.
+    await Supervisor(settings, S3Store(store), NatsBus(bus, name="segmenter")).run()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """The steps of the file system that decide what outlives a crash; errors are ours."""
 
+import fcntl
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from errno import EDQUOT, EIO, ENOSPC
 from pathlib import Path
 from typing import Final
@@ -10,6 +11,9 @@ from typing import Final
 from sluice.errors import UnavailableError, UnusableInputError
 
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+
+
+_OWNER: Final = "owner"
 
 
 class DiskFullError(UnavailableError):
@@ -66,3 +70,27 @@ def translated(action: str, path: Path) -> Iterator[None]:
     except OSError as error:
         kind = DiskFullError if error.errno in (ENOSPC, EDQUOT) else UnavailableError
         raise kind("spool", f"{action} {path.name}: {error.strerror}") from error
+
+
+def owned(folder: Path) -> int:
+    """A lock that dies with the process: two uploaders of one spool would give its chunks two names."""
+    path = folder / _OWNER
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError as error:
+        raise UnavailableError("spool", f"another process removes {folder}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(descriptor).st_ino != path.stat().st_ino:
+            raise FileNotFoundError
+    except OSError as error:
+        os.close(descriptor)
+        raise UnavailableError("spool", f"another process owns {folder}") from error
+    return descriptor
+
+
+def disowned(folder: Path) -> None:
+    """Remove an empty folder whose owner this process is; anything else in it stays, and so does the folder."""
+    with suppress(OSError):
+        (folder / _OWNER).unlink()
+        folder.rmdir()

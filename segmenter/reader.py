@@ -83,7 +83,7 @@ class Reader:
             if self._stopped.is_set():
                 return
             self._stopped.set()
-            self._sink.cut(self._cutter.end())
+            self._close_chunk()
         self._source.interrupt()
 
     def _run(self) -> None:
@@ -99,14 +99,21 @@ class Reader:
             except Exception as found:  # a bug that one camera shows must not end its thread for good
                 log.exception("camera %s", self._report.camera)
                 error = SourceError("garbage", f"{type(found).__name__}: {found}")
+            error.__traceback__ = None  # it would keep the connection, with all that it has read, until the next error
             with self._lock:
                 if self._stopped.is_set():
                     return
-                self._sink.cut(self._cutter.end())
+                self._close_chunk()
                 self._sink.lost(error)
             if error.final:
                 return
             self._stopped.wait(self._waits.after(0.0 if self._since is None else self._now() - self._since))
+
+    def _close_chunk(self) -> None:
+        try:
+            self._sink.cut(self._cutter.end())
+        except Exception:  # a chunk that cannot be written is lost, and nothing else
+            log.exception("camera %s: its last chunk", self._report.camera)
 
     def _connect_and_read(self) -> None:
         connection = self._source.open()

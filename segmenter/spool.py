@@ -4,7 +4,6 @@ A file is written under a temporary name, then renamed. The name that a chunk is
 one rename, so it is there or not, never half.
 """
 
-import fcntl
 import os
 import threading
 import time
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from segmenter.cut import Cut, parsed, rendered
-from segmenter.disk import Disk, DiskFullError, translated
+from segmenter.disk import Disk, DiskFullError, disowned, owned, translated
 from sluice.errors import InvalidNameError, UnavailableError, UnusableInputError
 from sluice.names import ChunkName, parse_chunk_key
 
@@ -81,7 +80,7 @@ class Spool:
         self._settled = False  # a name that a dead process gave may not be durable yet
         with translated("open", folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._owner = _owned(folder)
+            self._owner = owned(folder)
         try:
             with translated("open", folder):
                 self._open()
@@ -168,8 +167,10 @@ class Spool:
             while self._drop_oldest(reason):
                 pass
 
-    def close(self) -> None:
-        """Let another process have the folder."""
+    def close(self, *, for_good: bool = False) -> None:
+        """Let another process have the folder; *for_good* removes it, if it is empty."""
+        if for_good and not self._entries:
+            disowned(self._folder)
         os.close(self._owner)
 
     def _open(self) -> None:
@@ -231,14 +232,3 @@ class Spool:
     def _path(self, order: int, name: ChunkName | None) -> Path:
         key = _SLASH + name.key.replace("/", _SLASH) if name else ""
         return self._folder / f"{order:012d}{key}{_ITEM}"
-
-
-def _owned(folder: Path) -> int:
-    """A lock that dies with the process: two uploaders of one spool would give its chunks two names."""
-    descriptor = os.open(folder / "owner", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise UnavailableError("spool", f"another process owns {folder}") from error
-    return descriptor

@@ -59,6 +59,8 @@ class Channel:
         self._control = threading.RLock()  # upload threads fence, the control thread commands
         self._reader: Reader | None = None
         self._fenced = False
+        self._leaving = False
+        self._losses = threading.Lock()  # of readers, upload threads and the control thread
         self._drops: Counter[str] = Counter()
         self._dropped_bytes: Counter[str] = Counter()
         self._told_s = float("-inf")
@@ -76,15 +78,17 @@ class Channel:
         """Follow its configuration; only what touches the source interrupts it."""
         with self._control:
             before, self.camera = self.camera, camera
+            self._leaving = False
             self._cutter.target_s = camera.target_s
-            if (before.source, before.audio, before.paused) != (camera.source, camera.audio, camera.paused):
+            if _of_source(before) != _of_source(camera):
                 self._stop_reading("paused" if camera.paused else "stopped")
             if self._reader is None:
                 self._read()
 
     def stop_reading(self, reason: str) -> None:
-        """Cut the open chunk and take nothing more."""
+        """Cut the open chunk and take nothing more, until change()."""
         with self._control:
+            self._leaving = True
             self._stop_reading(reason)
 
     def step(self) -> float | None:
@@ -102,12 +106,18 @@ class Channel:
         """Whether the store has everything, or never will."""
         return not len(self._spool) or self._fenced
 
-    def close(self) -> None:
+    @property
+    def waiting(self) -> int:
+        """Chunks in the spool."""
+        return len(self._spool)
+
+    def close(self, *, for_good: bool = False) -> None:
         """End the session and give the spool back; the reader is stopped. May wait for the store."""
         self._services.uploads.remove(self.camera.name)
         with suppress(UnavailableError, FencedError):  # the next session finds out by listing
             self._uploader.end_session()
-        self._spool.close()
+        self._tell_drops()
+        self._spool.close(for_good=for_good)
 
     def tick(self) -> CameraReport:
         """Each second: what there is to say now."""
@@ -117,7 +127,7 @@ class Channel:
         report.drift_ms = round(self._cutter.error_s * 1000)
         report.repaired, report.sound_dropped = counts.repaired, counts.sound_dropped
         report.frames_dropped, report.frames_waiting = counts.dropped + counts.unwritable, counts.waiting
-        if self._drops and time.monotonic() >= self._told_s + DROPS_S:
+        if time.monotonic() >= self._told_s + DROPS_S:
             self._tell_drops()
         return report
 
@@ -128,7 +138,7 @@ class Channel:
             cut = each.spoolable(camera=self.camera.name, run=self._run, traceparent=telemetry.traceparent())
             try:
                 self._spool.add(cut)
-            except UnavailableError:
+            except (UnavailableError, FileNotFoundError):  # or somebody has removed the folder
                 self._lost_chunk(Dropped(reason="disk-error", size_bytes=len(cut.body)))
         if chunks:
             self._services.uploads.wake(self.camera.name)
@@ -138,6 +148,8 @@ class Channel:
         self._offline(OFFLINE, error.reason, error.detail)
 
     def _read(self) -> None:
+        if self._leaving:
+            return
         if self.camera.paused or self._fenced:
             self.report.state = FENCED if self._fenced else PAUSED
             return
@@ -186,18 +198,23 @@ class Channel:
         self.report.last_chunk_ms = name.end_ms
 
     def _lost_chunk(self, dropped: Dropped) -> None:
-        self.report.dropped[dropped.reason] = self.report.dropped.get(dropped.reason, 0) + 1
-        self._drops[dropped.reason] += 1
-        self._dropped_bytes[dropped.reason] += dropped.size_bytes
+        with self._losses:
+            before = self.report.dropped
+            # Another dictionary: the control thread may be going through the one before.
+            self.report.dropped = {**before, dropped.reason: before.get(dropped.reason, 0) + 1}
+            self._drops[dropped.reason] += 1
+            self._dropped_bytes[dropped.reason] += dropped.size_bytes
 
     def _tell_drops(self) -> None:
-        self._told_s = time.monotonic()
-        for reason in list(self._drops):
-            chunks, size = self._drops.pop(reason), self._dropped_bytes.pop(reason)
+        with self._losses:
+            drops, sizes = self._drops, self._dropped_bytes
+            self._drops, self._dropped_bytes = Counter(), Counter()
+        if drops:
+            self._told_s = time.monotonic()
+        at = datetime.now(UTC)
+        for reason, chunks in drops.items():
             self._services.tell(
-                ChunksDropped(
-                    camera=self.report.camera, at=datetime.now(UTC), reason=reason, chunks=chunks, size_bytes=size
-                )
+                ChunksDropped(camera=self.report.camera, at=at, reason=reason, chunks=chunks, size_bytes=sizes[reason])
             )
 
     def _fence(self, error: FencedError) -> None:
@@ -219,3 +236,8 @@ class Channel:
                 self._read()
             return 0.0
         return STANDBY_S
+
+
+def _of_source(camera: Camera) -> tuple[object, ...]:
+    """What a reader is made from; a key that was changed lets nobody in who came with the one before."""
+    return camera.source, camera.push_key, camera.audio, camera.paused

@@ -14,12 +14,14 @@ from sluice.errors import UnavailableError
 
 SPLIT_AFTER: Final = 2
 """Crashes within a minute, then its cameras are parted: the one that is to blame is soon alone."""
+EMPTY_S: Final = 5.0
+"""For a worker without cameras to end."""
 
 log = logging.getLogger("segmenter.fleet")
 
 
 class Fleet:
-    """apply() the cameras that are wanted; called from one loop."""
+    """apply() the cameras that are wanted; called from one loop, and only end() waits."""
 
     def __init__(
         self,
@@ -27,48 +29,48 @@ class Fleet:
         cameras_a_worker: int,
         told: Callable[[Message], None],
         died: Callable[[Mapping[str, Any], str], None],
+        slot: Callable[..., Slot] = Slot,
     ) -> None:
         """*told* gets what workers say, *died* each report of a camera whose worker died and why."""
-        self._most = cameras_a_worker
+        self._most, self._slot = cameras_a_worker, slot
         self._told, self._died_of = told, died
-        self._slots: dict[Slot, asyncio.Task[None]] = {}
+        self._slots: list[Slot] = []
+        self._ending: set[asyncio.Task[None]] = set()
+        """Workers that no camera needs any longer."""
         self._numbers = 0
         self._alone: set[str] = set()
         """Cameras that crash their worker: no other shares it."""
-        self._applying = asyncio.Lock()
 
-    async def apply(self, wanted: Mapping[str, Camera]) -> None:
+    def apply(self, wanted: Mapping[str, Camera]) -> None:
         """Start, change and leave cameras; those that stay as they are notice nothing."""
-        async with self._applying:
-            for name, slot in self._places().items():
-                if name in slot.cameras and name not in wanted:
-                    await slot.take(name, "removed")
-            for name, camera in wanted.items():
-                slot = self._places().get(name) or self._room_for(name)
-                if slot.cameras.get(name) != camera:
-                    await slot.give(camera)
-            for slot in [each for each in self._slots if each.is_empty]:
-                await slot.end(grace_s=2)
-                await self._slots.pop(slot)
+        for slot in self._slots:
+            for name in [each for each in slot.cameras if each not in wanted]:
+                slot.take(name, "removed")
+        self._alone &= set(wanted)
+        for name, camera in wanted.items():
+            slot = self._places().get(name) or self._room_for(name)
+            if slot.cameras.get(name) != camera:
+                slot.give(camera)
+        self._end_empty()
 
-    async def leave_behind(self, name: str) -> None:
+    def leave_behind(self, name: str) -> None:
         """Drain the spool of a camera that is not wanted any more."""
-        async with self._applying:
-            if name not in self._places():
-                await self._room_for(name).take(name, "removed")
+        if name not in self._places():
+            self._room_for(name).drain(name)
 
-    async def push(self, handover: Handover, sender: socket.socket) -> None:
-        """Hand a connection to the camera's worker; raises UnavailableError."""
+    def push(self, handover: Handover, sender: socket.socket) -> None:
+        """Hand a connection to the camera's worker, with the ownership; raises UnavailableError."""
         slot = self._places().get(handover.camera)
         if slot is None:
             raise UnavailableError("segmenter", f"camera {handover.camera!r} has no worker yet")
-        await slot.push(handover, sender)
+        slot.push(handover, sender)
 
     async def end(self, *, grace_s: float) -> None:
-        """Have every worker upload what is open, and end."""
-        async with self._applying:
-            await asyncio.gather(*(slot.end(grace_s=grace_s) for slot in self._slots))
-            await asyncio.gather(*self._slots.values())
+        """Have every worker upload what is open, and end; no worker is left, whatever it does."""
+        ends = [*(slot.end(grace_s=grace_s) for slot in self._slots), *self._ending]
+        for each in await asyncio.gather(*ends, return_exceptions=True):
+            if isinstance(each, Exception):
+                log.error("a worker did not end as it should", exc_info=each)
 
     def reports(self) -> Iterator[dict[str, Any]]:
         """What is known of each camera now."""
@@ -92,9 +94,23 @@ class Fleet:
 
     def _new_slot(self) -> Slot:
         self._numbers += 1
-        slot = Slot(self._numbers, told=lambda _, message: self._told(message), died=self._died)
-        self._slots[slot] = asyncio.create_task(slot.run())
+        slot = self._slot(self._numbers, told=self._said, died=self._died)
+        self._slots.append(slot)
+        slot.start()
         return slot
+
+    def _said(self, _: Slot, message: Message) -> None:
+        if "left" in message:
+            self._end_empty()
+        else:
+            self._told(message)
+
+    def _end_empty(self) -> None:
+        for slot in [each for each in self._slots if each.is_empty]:
+            self._slots.remove(slot)
+            task = asyncio.create_task(slot.end(grace_s=EMPTY_S))
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
 
     def _died(self, slot: Slot, reason: str) -> None:
         for name in slot.cameras:
@@ -106,8 +122,8 @@ class Fleet:
     def _part(self, slot: Slot) -> None:
         """Move half of the cameras elsewhere; nothing of theirs runs now, so nothing is interrupted."""
         names = sorted(slot.cameras)
-        if len(names) == 1:
-            self._alone.add(names[0])
+        if len(names) <= 1:
+            self._alone.update(names)
             return
         log.warning("worker %d died %d times: its %d cameras are parted", slot.number, slot.recent_crashes, len(names))
         other = self._new_slot()

@@ -1,18 +1,20 @@
 """A place for a worker process, as the supervisor sees it: started again whenever it ends, with the same cameras."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from segmenter.fleet.wire import MOST_BYTES, Message, encoded
+from segmenter.fleet.outbox import Outbox
+from segmenter.fleet.wire import MOST_BYTES, Message
 from segmenter.ingest.handover import Handover
 from sluice.contracts.camera import Camera
 from sluice.errors import UnavailableError
@@ -21,16 +23,26 @@ CRASHES_S: Final = 60.0
 """Crashes within as long are the same trouble."""
 LONGEST_WAIT_S: Final = 10.0
 KILL_S: Final = 1.0
+SILENT_S: Final = 30.0
+"""A worker reports each second; one that has not for as long hangs, and is killed."""
+COMMAND: Final = (sys.executable, "-m", "segmenter.fleet.worker")
+_LOOKS: Final = 6
 _PIECE: Final = 1 << 16
 
 log = logging.getLogger("segmenter.slot")
 
 
 class Slot:
-    """run() for ever in a task; the other calls come from the same loop."""
+    """start() once, end() once; all calls come from one loop, and none but end() waits."""
 
     def __init__(
-        self, number: int, *, told: Callable[["Slot", Message], None], died: Callable[["Slot", str], None]
+        self,
+        number: int,
+        *,
+        told: Callable[["Slot", Message], None],
+        died: Callable[["Slot", str], None],
+        command: Sequence[str] = COMMAND,
+        silent_s: float = SILENT_S,
     ) -> None:
         """*told* gets what the worker says, *died* the reason when it ended unasked."""
         self.number = number
@@ -40,10 +52,13 @@ class Slot:
         self.reports: dict[str, dict[str, Any]] = {}
         self.crashes: deque[float] = deque(maxlen=10)
         self._told, self._died = told, died
+        self._command, self._silent_s = tuple(command), silent_s
         self._process: asyncio.subprocess.Process | None = None
-        self._wire: socket.socket | None = None
-        self._sending = asyncio.Lock()
-        self._ending = False
+        self._outbox: Outbox | None = None
+        self._over = asyncio.Event()
+        self._missed = 0
+        self._verdict: str | None = None
+        self._task: asyncio.Task[None] | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -60,79 +75,120 @@ class Slot:
         """How often it died of late."""
         return sum(time.monotonic() - each < CRASHES_S for each in self.crashes)
 
-    async def run(self) -> None:
-        """Keep a worker running until end()."""
-        while not self._ending:
-            await self._live()
-            if self._ending:
-                return
-            crashes = self.recent_crashes
-            # At once the first time: sixteen cameras wait.
-            await asyncio.sleep(0.0 if crashes <= 1 else min(LONGEST_WAIT_S, 0.25 * 2**crashes))
+    def start(self) -> None:
+        """Keep a worker running from now on."""
+        self._task = asyncio.create_task(self._run(), name=f"worker-{self.number}")
 
-    async def give(self, camera: Camera) -> None:
+    def give(self, camera: Camera) -> None:
         """Have a camera read, or read otherwise."""
         self.cameras[camera.name] = camera
         self.leaving.pop(camera.name, None)
-        await self._send({"run": msgspec.to_builtins(camera)})
+        self._post({"run": msgspec.to_builtins(camera)})
 
-    async def take(self, name: str, reason: str) -> None:
-        """Have a camera left; it says `left` once its spool is empty."""
+    def take(self, name: str, reason: str) -> None:
+        """Have a camera left; the worker says `left` once its spool is empty."""
         self.cameras.pop(name, None)
         self.leaving[name] = reason
-        await self._send({"leave": name, "reason": reason})
+        self._post({"leave": name, "reason": reason})
 
-    async def push(self, handover: Handover, sender: socket.socket) -> None:
-        """Hand a connection over; raises UnavailableError while no worker runs."""
-        if self._wire is None:
+    def drain(self, name: str) -> None:
+        """Have a spool emptied whose camera nobody wants."""
+        self.leaving[name] = "removed"
+        self._post(_drained(name))
+
+    def push(self, handover: Handover, sender: socket.socket) -> None:
+        """Hand a connection over; it is the slot's from now on, unless this raises UnavailableError."""
+        if self._outbox is None:
             raise UnavailableError("segmenter", f"the worker of camera {handover.camera!r} is starting")
-        await self._send({"push": msgspec.to_builtins(handover), "handed": True}, sender)
+        self._outbox.post({"push": msgspec.to_builtins(handover), "handed": True}, sender)
 
     async def end(self, *, grace_s: float) -> None:
         """Have it upload what is open and end; after *grace_s* it is killed."""
-        self._ending = True
-        await self._send({"drain": True})
-        process = self._process
-        if process is None:
+        self._over.set()
+        self._post({"drain": True})
+        if self._task is None:
             return
-        try:
-            await asyncio.wait_for(process.wait(), grace_s)
-        except TimeoutError:
-            log.warning("worker %d did not end in %.1f s", process.pid, grace_s)
-            process.kill()
-            await process.wait()
+        done, _ = await asyncio.wait({self._task}, timeout=grace_s)
+        if not done:
+            log.warning("worker %s did not end in %.1f s", self.pid, grace_s)
+            self._kill()
+            done, _ = await asyncio.wait({self._task}, timeout=KILL_S)
+        if not done:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        while not self._over.is_set():
+            self._verdict = None
+            try:
+                await self._live()
+            except Exception as error:  # whatever it was, sixteen cameras wait for a worker
+                log.exception("worker %d", self.number)
+                self._verdict = f"{type(error).__name__}: {error}"
+            if self._over.is_set():
+                return
+            self.crashes.append(time.monotonic())
+            log.error("worker %d, of %d cameras: %s", self.number, len(self.cameras), self._verdict)
+            self._died(self, self._verdict or "it ended")
+            crashes = self.recent_crashes
+            # At once the first time: sixteen cameras wait.
+            wait_s = 0.0 if crashes <= 1 else min(LONGEST_WAIT_S, 0.25 * 2**crashes)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), wait_s)
 
     async def _live(self) -> None:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        with theirs:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "segmenter.fleet.worker", str(theirs.fileno()), pass_fds=[theirs.fileno()]
-            )
-        process, self._wire = self._process, ours
-        try:
-            for camera in list(self.cameras.values()):
-                await self._send({"run": msgspec.to_builtins(camera)})
-            for name in list(self.leaving):
-                await self._send({"run": msgspec.to_builtins(Camera(name=name, paused=True)), "leave": True})
-            await self._listen(ours)
-        finally:
-            self._wire = None
-            ours.close()
-            await self._buried(process)
+        with ours:
+            with theirs:
+                self._process = await asyncio.create_subprocess_exec(
+                    *self._command, str(theirs.fileno()), pass_fds=[theirs.fileno()]
+                )
+            process, self._outbox = self._process, Outbox(ours)
+            self._post_all()
+            aside = [asyncio.create_task(each) for each in (self._outbox.send(), self._watch())]
+            try:
+                await self._listen(ours)
+            finally:
+                for task in aside:
+                    task.cancel()
+                await asyncio.gather(*aside, return_exceptions=True)
+                self._outbox.close()
+                self._outbox = None
+                ours.close()
+                await self._buried(process)
+
+    def _post_all(self) -> None:
+        if self._over.is_set():  # told to end while it was starting
+            self._post({"drain": True})
+            return
+        for camera in self.cameras.values():
+            self._post({"run": msgspec.to_builtins(camera)})
+        for name in self.leaving:
+            self._post(_drained(name))
 
     async def _buried(self, process: asyncio.subprocess.Process) -> None:
         try:
-            status = await asyncio.wait_for(process.wait(), KILL_S if not self._ending else None)
+            status = await asyncio.wait_for(process.wait(), KILL_S)
         except TimeoutError:
-            process.kill()
+            self._kill()
             status = await process.wait()
         self._process = None
-        if not self._ending:
-            self.crashes.append(time.monotonic())
-            reason = f"killed by signal {-status}" if status < 0 else f"ended with status {status}"
-            log.error("worker %d, of %d cameras: %s", process.pid, len(self.cameras), reason)
-            self._died(self, reason)
+        reason = f"killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        self._verdict = self._verdict or reason
+
+    async def _watch(self) -> None:
+        """Looks, not seconds: when this process was held up, the worker was not silent."""
+        self._missed = 0
+        while self._missed <= _LOOKS:
+            await asyncio.sleep(self._silent_s / _LOOKS)
+            self._missed += 1
+        self._verdict = f"it hangs: no report for {self._silent_s:g} s"
+        self._kill()
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
 
     async def _listen(self, wire: socket.socket) -> None:
         loop, held = asyncio.get_running_loop(), b""
@@ -145,27 +201,26 @@ class Slot:
                 return
             *lines, held = (held + piece).split(b"\n")
             for line in lines:
-                message: Message = json.loads(line)
-                if "report" in message:
-                    self.reports = {each["camera"]: each for each in message["report"]}
-                elif "left" in message:
-                    self.leaving.pop(message["left"], None)
-                    self.reports.pop(message["left"], None)
-                else:
-                    self._told(self, message)
+                self._hear(json.loads(line))
 
-    async def _send(self, message: Message, handed: socket.socket | None = None) -> None:
+    def _hear(self, message: Message) -> None:
+        if "report" in message:
+            self._missed = 0
+            self.reports = {each["camera"]: each for each in message["report"]}
+            return
+        if "left" in message:
+            self.leaving.pop(message["left"], None)
+            self.reports.pop(message["left"], None)
+        try:
+            self._told(self, message)
+        except Exception:  # what one worker says must not end it
+            log.exception("worker %d said %.200s", self.number, message)
+
+    def _post(self, message: Message) -> None:
         """A worker that is gone gets everything anew when it is back."""
-        async with self._sending:
-            if self._wire is None:
-                return
-            line, sent = encoded(message), 0
-            try:
-                while handed is not None and not sent:
-                    try:
-                        sent = socket.send_fds(self._wire, [line], [handed.fileno()])
-                    except BlockingIOError:
-                        await asyncio.sleep(0.01)
-                await asyncio.get_running_loop().sock_sendall(self._wire, line[sent:])
-            except OSError as error:
-                log.warning("worker %s takes nothing: %s", self.pid, error)
+        if self._outbox is not None:
+            self._outbox.post(message)
+
+
+def _drained(name: str) -> Message:
+    return {"run": msgspec.to_builtins(Camera(name=name, paused=True)), "leave": True}

@@ -32,9 +32,10 @@ from sluice.store import ObjectStore
 KNOWN: Final = {each.TYPE: each for each in (CameraOnline, CameraOffline, ChunksDropped)}
 _JSON: Final = "application/json"
 _NOBODY: Final = Camera(name="nobody")
-END_S: Final = 9.5
-"""From the signal to the end: Kubernetes waits longer, operators do not."""
+GRACE_S: Final = 0.5
+"""For a worker to end when its time to drain is over; then it is killed, and its spool keeps what is left."""
 PUBLISH_S: Final = 1.0
+"""For the last events."""
 
 log = logging.getLogger("segmenter.supervisor")
 
@@ -77,14 +78,22 @@ class Supervisor:
         await ending.wait()
         log.info("ending: open chunks are uploaded")
         self._roster.end()
-        await asyncio.gather(*(front.close() for front in self._fronts[1:]))
         following.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await following
-        async with asyncio.timeout(END_S):
-            await self._fleet.end(grace_s=END_S - PUBLISH_S)
-        await asyncio.to_thread(self._herald.end, timeout_s=PUBLISH_S)
-        await self._fronts[0].close()
+        await self._end()
+
+    async def _end(self) -> None:
+        """Whatever hangs: nothing that fails here keeps the rest from ending, and nothing waits without a bound."""
+        steps = (
+            *(front.close() for front in self._fronts[1:]),
+            self._fleet.end(grace_s=self._settings.drain_s + GRACE_S),
+            asyncio.to_thread(self._herald.end, timeout_s=PUBLISH_S),
+            self._fronts[0].close(),  # the last: health and metrics answer while workers upload
+        )
+        for step in steps:
+            try:
+                await step
+            except Exception:  # it is the end either way
+                log.exception("ending")
 
     def _make_spools(self) -> None:
         try:
@@ -96,27 +105,28 @@ class Supervisor:
         first = True
         while True:
             self._cameras = await self._wanted.get()
-            await self._fleet.apply(self._cameras)
-            if first:
-                first = False
-                for name in self._left_behind():
-                    await self._fleet.leave_behind(name)
+            try:
+                self._fleet.apply(self._cameras)
+                for name in self._left_behind() if first else ():
+                    self._fleet.leave_behind(name)
+            except Exception:  # the next change must not find nobody who follows it
+                log.exception("cameras are not followed")
+            first = False
 
     def _left_behind(self) -> list[str]:
-        """Cameras that were removed while their chunks could not be uploaded."""
-        held = {path.parent.name for path in self._spools.glob("*/*.cut")}
+        """Cameras that were removed while their chunks could not be uploaded, or while nobody was there."""
+        held = {path.parent.name for path in self._spools.glob("*/owner")}
         return sorted(held - set(self._cameras))
 
     def _admit(self, name: str, key: str) -> bool:
         """Whether *key* lets this camera push; as slow for a camera that does not exist."""
         return key_fits(self._cameras.get(name, _NOBODY), key)
 
-    async def _hand_over(self, handover: Handover, sender: socket.socket) -> None:
+    def _hand_over(self, handover: Handover, sender: socket.socket) -> None:
         camera = self._cameras.get(handover.camera)
         if camera is None or camera.paused:
             raise UnavailableError("segmenter", f"camera {handover.camera!r} is paused")
-        await self._fleet.push(handover, sender)
-        sender.close()  # the worker has its own descriptor
+        self._fleet.push(handover, sender)
 
     def _told(self, message: Message) -> None:
         if "event" in message:

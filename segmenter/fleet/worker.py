@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -32,7 +33,9 @@ from sluice.store import S3Store
 
 TICK_S: Final = 1.0
 CLOSE_S: Final = 1.5
-"""Of what is left when the last chunk is up: a session's end is worth no more."""
+"""When the last chunk is up: a session's end is worth no more."""
+LEAST_S: Final = 0.2
+"""The same, where the last chunk took all the time there is."""
 
 log = logging.getLogger("segmenter.worker")
 
@@ -44,8 +47,8 @@ class Worker:
         self._wire, self._services, self._drain_s = wire, services, drain_s
         self._sending = threading.Lock()
         self._channels: dict[str, Channel] = {}
-        self._waiting: dict[str, Camera] = {}
-        """Their spool is still held by another process."""
+        self._waiting: dict[str, tuple[Camera, bool]] = {}
+        """Their spool is still held by another process; and whether they leave once it is empty."""
         self._leaving: set[str] = set()
 
     def run(self) -> None:
@@ -58,10 +61,10 @@ class Worker:
                 received = ({}, None)
             if received is None or "drain" in received[0]:
                 break
-            self._obey(*received)
+            self._safely(self._obey, *received)
             if time.monotonic() - ticked_s >= TICK_S:
                 ticked_s = time.monotonic()
-                self._tick()
+                self._safely(self._tick)
         self._drain()
 
     def tell(self, event: Any) -> None:
@@ -75,6 +78,12 @@ class Worker:
         except OSError:
             log.warning("the supervisor is gone")
 
+    def _safely(self, work: Callable[..., None], *arguments: Any) -> None:
+        try:
+            work(*arguments)
+        except Exception:  # a bug that one camera shows must not end the others
+            log.exception("the worker goes on")
+
     def _obey(self, message: Message, handed: socket.socket | None) -> None:
         if "run" in message:
             self._run(msgspec.convert(message["run"], Camera), leave=message.get("leave", False))
@@ -85,6 +94,7 @@ class Worker:
 
     def _run(self, camera: Camera, *, leave: bool) -> None:
         self._leaving.discard(camera.name)
+        self._waiting.pop(camera.name, None)
         channel = self._channels.get(camera.name)
         if channel is not None:
             channel.change(camera)
@@ -93,19 +103,19 @@ class Worker:
                 channel = Channel(camera, self._services)
             except UnavailableError as error:
                 log.warning("camera %s waits: %s", camera.name, error)
-                self._waiting[camera.name] = camera
+                self._waiting[camera.name] = (camera, leave)
                 return
             self._channels[camera.name] = channel
             channel.start()
-        self._waiting.pop(camera.name, None)
         if leave:
             self._leave(camera.name, "removed")
 
     def _leave(self, name: str, reason: str) -> None:
-        self._waiting.pop(name, None)
         if name in self._channels:
             self._channels[name].stop_reading(reason)
             self._leaving.add(name)
+        elif name in self._waiting:
+            self._waiting[name] = (Camera(name=name, paused=True), True)  # what the process before left is drained
         else:
             self._send({"left": name})
 
@@ -118,8 +128,8 @@ class Worker:
         offer(handover, handed)
 
     def _tick(self) -> None:
-        for camera in list(self._waiting.values()):
-            self._run(camera, leave=False)
+        for camera, leave in list(self._waiting.values()):
+            self._run(camera, leave=leave)
         self._send({"report": [{**asdict(each.tick()), "worker": os.getpid()} for each in self._channels.values()]})
         step = self._services.clock.stepped_by()
         if step is not None:
@@ -127,22 +137,27 @@ class Worker:
             self._send({"stepped": step})
         for name in [each for each in self._leaving if self._channels[each].is_drained]:
             self._leaving.discard(name)
-            threading.Thread(target=self._channels.pop(name).close, daemon=True).start()
-            self._send({"left": name})
+            threading.Thread(target=self._part, args=[name, self._channels.pop(name)], daemon=True).start()
+
+    def _part(self, name: str, channel: Channel) -> None:
+        """May wait for the store, so in a thread of its own."""
+        channel.close(for_good=True)
+        self._send({"left": name})
 
     def _drain(self) -> None:
         deadline = time.monotonic() + self._drain_s
-        for channel in self._channels.values():
-            channel.stop_reading("stopped")
-        while not all(each.is_drained for each in self._channels.values()) and time.monotonic() < deadline:
+        channels = list(self._channels.values())
+        for channel in channels:
+            self._safely(channel.stop_reading, "stopped")
+        while not all(each.is_drained for each in channels) and time.monotonic() < deadline:
             time.sleep(0.02)
-        closing = [threading.Thread(target=each.close, daemon=True) for each in self._channels.values()]
+        closing = [threading.Thread(target=each.close, daemon=True) for each in channels]
         for thread in closing:
             thread.start()
-        ended = time.monotonic() + CLOSE_S
+        closed = min(max(deadline, time.monotonic() + LEAST_S), time.monotonic() + CLOSE_S)
         for thread in closing:
-            thread.join(max(0.0, ended - time.monotonic()))
-        log.info("ended; %d chunks stay in the spools", sum(each.tick().spooled for each in self._channels.values()))
+            thread.join(max(0.0, closed - time.monotonic()))
+        log.info("ended; %d chunks stay in the spools", sum(each.waiting for each in channels))
 
 
 def main(arguments: list[str]) -> int:
@@ -156,6 +171,7 @@ def main(arguments: list[str]) -> int:
         log.error("%s", error)  # noqa: TRY400 (one sentence, not a stack)
         return 1
     wire = socket.socket(fileno=int(arguments[0]))
+    wire.set_inheritable(False)  # a child that holds it would hide our end from the supervisor
     worker = _worker(wire, settings, store)
     worker.run()
     sys.stdout.flush()
