@@ -28,7 +28,7 @@ _SDP: Final = (
 _SDP_OPTIONS: Final = {
     "sdp_flags": "custom_io",
     "reorder_queue_size": "0",
-    # RTP says when a picture is shown, not when it is decoded. Only the decoder knows how far the two are apart: without
+    # RTP says when a picture is shown, not when it is decoded. Only a decoder knows how far the two are apart: without
     # it the library guesses one picture, and of a pyramid of B-frames some would be shown before they are decoded.
     "codec_whitelist": f"{DECODED},h264",
     "max_pixels": str(MOST_PIXELS),
