@@ -178,6 +178,7 @@ def test_no_problem_tells_a_secret() -> None:
         {"name": "gate", "push": "hunter22"},
         {"name": "gate", "push": {"key": "hunter22!"}},
         {"name": "gate", "push_key": "hunter22"},
+        {"name": "gate", "push_key": LOBBY.push_key, "push": {"key": "hunter22"}},
     ]
 
     for each in given:
@@ -214,7 +215,17 @@ def test_what_a_newer_version_added_is_ignored() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"\xff", b"[" * 100_000, b"[]", b"{}", b'{"name": "lobby"}', b'{"name": "gate", "target_s": 99}']
+    "body",
+    [
+        b"",
+        b"\xff",
+        b"[" * 100_000,
+        b"[]",
+        b"{}",
+        cameras.encode(LOBBY),
+        b'{"name": "gate"}',
+        b'{"name": "gate", "source": "test://", "target_s": 99}',
+    ],
 )
 def test_an_object_that_is_no_camera_is_refused(body: bytes) -> None:
     """Whatever it is, by one error."""

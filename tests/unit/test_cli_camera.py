@@ -50,6 +50,7 @@ class Desk:
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self.store, self.bus = MemoryStore(), MemoryBus()
         self.segmenter_url = ""
+        self.slept: list[float] = []
         self._capsys = capsys
         self.errors = ""
 
@@ -91,7 +92,7 @@ def sluice(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         )
 
     monkeypatch.setattr(administrator, "administrator", opened)
-    monkeypatch.setattr(cameras.purge, "__kwdefaults__", {"quiet_s": 1.0, "sleep": lambda _s: None})
+    monkeypatch.setattr(cameras.purge, "__kwdefaults__", {"sleep": desk.slept.append})
     return desk
 
 
@@ -372,11 +373,22 @@ def test_without_nats_everything_works_with_a_warning(sluice: Desk) -> None:
     """The bucket has it; the segmenter looks by itself."""
     sluice.bus.available = False
 
-    for command in (("add", "gate", GATE.source), ("pause", "gate"), ("remove", "gate", "--purge")):
+    for command in (("add", "gate", GATE.source), ("pause", "gate"), ("remove", "gate")):
         sluice("camera", *command)
         assert "within a minute" in sluice.errors
 
     assert cameras.load_all(sluice.store).cameras == {}
+
+
+@pytest.mark.parametrize(("told", "waited_s"), [(True, 5), (False, 65)])
+def test_a_purge_waits_until_the_segmenter_must_have_seen_it(sluice: Desk, told: bool, waited_s: float) -> None:
+    """It looks into the bucket once a minute, so that long it may go on recording."""
+    cameras.save(sluice.store, sluice.bus, GATE)
+    sluice.bus.available = told
+
+    sluice("camera", "remove", "gate", "--purge")
+
+    assert sum(sluice.slept) == waited_s
 
 
 @pytest.fixture
