@@ -59,7 +59,7 @@ def without_pts(at: int, each: Picture) -> tuple[int | None, int | None]:
 
 def standing_dts(at: int, each: Picture) -> tuple[int | None, int | None]:
     """Now and then the decoding time falls back behind that of the picture before, or stands."""
-    back = {7: 2 * FRAME, 13: FRAME}.get(at % 20, 0) if at > 20 else 0
+    back = {7: 2 * FRAME, 13: FRAME}.get(at % 25, 0)
     return each.pts, each.dts - back
 
 
