@@ -1,10 +1,11 @@
 """What a source sends becomes what chunks hold: H.264 or H.265, and AAC or silence; most of it passes untouched."""
 
 import io
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from segmenter.source import Connection, SourceError
 from segmenter.tracks import VIDEO, AnyPacket, codec_of, video_stream
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from segmenter.transcoding import Pictures
 
 __all__ = ["Converted", "converted"]
+
+BLOCKED_S: Final = 0.002
+"""A packet that took longer was waited for: everything that had gathered is read."""
 
 
 def converted(connection: Connection, *, audio: bool) -> Connection:
@@ -95,8 +99,8 @@ class Converted:
 
     @property
     def gather_s(self) -> float:
-        """The source's own."""
-        return self._inner.gather_s
+        """The source's own; 0 where packets gather in here, as converting one takes as long as waiting for it."""
+        return 0.0 if self._becomes else self._inner.gather_s
 
     @property
     def transcoding(self) -> str | None:
@@ -116,12 +120,24 @@ class Converted:
     def packets(self) -> Iterator[AnyPacket]:
         """As they arrive, converted; at the end what the converters still hold, so that no picture is lost."""
         try:
-            for packet in self._inner.packets():
+            for packet in self._gathered() if self._becomes else self._inner.packets():
                 yield from self._converted(packet)
         except SourceError:
             yield from self._rest()
             raise
         yield from self._rest()
+
+    def _gathered(self) -> Iterator[AnyPacket]:
+        gather_s, packets = self._inner.gather_s, iter(self._inner.packets())
+        while True:
+            asked = time.monotonic()
+            packet = next(packets, None)
+            if packet is None:
+                return
+            waited = time.monotonic() - asked > BLOCKED_S
+            yield packet
+            if waited and gather_s:
+                time.sleep(gather_s)
 
     def _converted(self, packet: AnyPacket) -> Iterator[AnyPacket]:
         if not packet.size:

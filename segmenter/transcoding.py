@@ -4,7 +4,7 @@ A picture of another size gets an encoder of its own, whose keyframes bring thei
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, Final
 
@@ -55,21 +55,21 @@ class Pictures:
         self._any_good = False
         self._awaits_keyframe = False
 
-    def converted(self, packet: AnyPacket) -> Iterator[AnyPacket]:
+    def converted(self, packet: AnyPacket) -> list[AnyPacket]:
         """The packet's pictures as H.264, if any; raises SourceError when the source is beyond help."""
         self._earn(packet)
         if self._left_out(packet):
             self.skipped += 1
-            return
+            return []
         began = self._clock()
-        try:
-            for frame in self._decoded(packet):
-                if self._budget.spent:
-                    self.skipped += 1
-                    continue
-                yield from self._encoded(frame)
-        finally:
-            self._budget.spend(self._clock() - began)
+        made = []
+        for frame in self._decoded(packet):
+            if self._budget.spent:
+                self.skipped += 1
+            else:
+                made += self._encoded(frame)
+        self._budget.spend(self._clock() - began)
+        return made
 
     def _earn(self, packet: AnyPacket) -> None:
         ticks = packet.dts if packet.pts is None or not self._intra else packet.pts
@@ -144,15 +144,16 @@ class Pictures:
         named: AnyPacket = packet
         return named
 
-    def rest(self) -> Iterator[AnyPacket]:
+    def rest(self) -> list[AnyPacket]:
         """What the decoder still holds, at the end."""
         if self._intra:
-            return
+            return []
         try:
-            for frame in self._decoder.decode(None):
-                yield from self._encoded(frame)
+            frames = self._decoder.decode(None)
         except av.error.FFmpegError:
             self.broken += 1
+            return []
+        return [each for frame in frames for each in self._encoded(frame)]
 
 
 def set_up(source: Any, output: Any) -> Any:

@@ -188,7 +188,7 @@ class Drawn:
         if process.stdout is None:
             raise AssertionError("it was started with a pipe")
         try:
-            return av.open(f"pipe:{process.stdout.fileno()}", "r", format="nut", options={"probesize": "500000"})
+            return av.open(f"pipe:{process.stdout.fileno()}", "r", options={"probesize": "500000"})
         except av.error.FFmpegError as error:
             raise self._failed(str(error)) from error
 

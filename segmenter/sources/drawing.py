@@ -1,6 +1,7 @@
 """The test pattern drawn and encoded in a process of its own: its memory goes back when it ends.
 
-`python -m segmenter.sources.drawing` writes a clip (mp4), or with --live an endless stream (NUT), to standard output.
+`python -m segmenter.sources.drawing` writes a clip (mp4) to standard output, or with --live an endless stream (MPEG-TS,
+or NUT for MJPEG).
 """
 
 import argparse
@@ -13,7 +14,6 @@ from fractions import Fraction
 from typing import Any
 
 import av
-from av.codec.context import Flags
 
 from segmenter.pattern import AUDIO_HZ, AUDIO_SAMPLES, ENCODERS, encoder_options, pattern_clip, picture, tone
 from segmenter.sei import numbered
@@ -49,15 +49,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _draw_live(asked: argparse.Namespace) -> None:
+    # MPEG-TS keeps decoding times: without them a first GOP with B-frames would be lost; it cannot hold MJPEG.
+    container = "mpegts" if asked.codec in _MARKED else "nut"
     # Flushed: what is drawn must not wait in a buffer of the writer.
-    with av.open("pipe:1", "w", format="nut", container_options={"flush_packets": "1"}) as output:
+    with av.open("pipe:1", "w", format=container, container_options={"flush_packets": "1"}) as output:
         video: Any = output.add_stream(
             ENCODERS[asked.codec], rate=asked.fps, options=encoder_options(asked.codec, asked.bf)
         )
         video.width, video.height = asked.width, asked.height
         video.pix_fmt = "yuvj420p" if asked.codec == "mjpeg" else "yuv420p"
         video.codec_context.gop_size, video.codec_context.thread_count = asked.gop, 1
-        video.codec_context.flags |= Flags.global_header
         if asked.codec == "h264":
             video.codec_context.max_b_frames = asked.bf
         sound: Any = output.add_stream("aac", rate=AUDIO_HZ) if asked.audio else None

@@ -2,10 +2,12 @@
 
 import io
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from itertools import islice, pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -310,6 +312,22 @@ def test_what_falls_behind_leaves_pictures_out() -> None:
     assert pictures.skipped == 1000 - len(made)
 
 
+def test_what_the_reader_does_meanwhile_is_no_work() -> None:
+    """It sleeps between bursts; only converting is paid for."""
+    given = Given(of_codec("mjpeg"))
+    output = av.open(io.BytesIO(), "w", format="nut")
+    target = transcoding.set_up(given.container.streams.video[0], output)
+    output.start_encoding()
+    now = [0.0]
+    pictures = transcoding.Pictures(given.container.streams.video[0], target, clock=lambda: now[0])
+
+    for packet in given.packets():
+        for _ in pictures.converted(packet):
+            now[0] += 1.0
+
+    assert pictures.skipped == 0
+
+
 def test_a_budget_that_is_kept_is_never_spent() -> None:
     """Work of less than its share leaves no debt, over hours; a hiccup is forgiven."""
     budget = Budget()
@@ -472,6 +490,44 @@ def test_copied_sound_beside_converted_pictures() -> None:
     assert pitch_of(wave_of(stream)[0][4096:], 48_000) == pytest.approx(440, abs=1)
 
 
+def test_packets_gather_while_nothing_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After each that was waited for, and after no other."""
+    now = [0.0]
+    slept: list[float] = []
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", slept.append)
+
+    def slow(packets: Packets) -> Packets:
+        return Slow(packets, now)
+
+    list(converted(Given(of_codec("mjpeg"), slow), audio=True).packets())
+
+    assert slept == [0.25] * 10
+
+
+class Slow(Packets):
+    """Every tenth is waited for."""
+
+    def __init__(self, packets: Packets, now: list[float]) -> None:
+        super().__init__(packets)
+        self._now = now
+
+    def __iter__(self) -> Iterator[AnyPacket]:
+        for at in range(len(self)):
+            self._now[0] += 0.04 if at % 10 == 0 else 0.001
+            yield self[at]
+
+
+def test_video_of_no_known_codec_is_unsupported() -> None:
+    """Said once, by name; nothing is guessed."""
+    given = Given(of_codec("mjpeg"))
+    stream = SimpleNamespace(codec_context=None, index=0, disposition=0, width=320, height=180)
+    given.container = SimpleNamespace(streams=SimpleNamespace(video=[stream], audio=[]))
+
+    with pytest.raises(SourceError, match=r"^unsupported: video that cannot be decoded"):
+        converted(given, audio=True)
+
+
 def test_what_the_converters_hold_comes_before_the_error() -> None:
     """A source that breaks off: its last picture is kept."""
     file = of_codec("mpeg4")
@@ -484,11 +540,12 @@ def test_what_the_converters_hold_comes_before_the_error() -> None:
 
 
 def test_closing_closes_the_source() -> None:
-    """And how long packets may gather is the source's to say."""
+    """And packets gather before they are converted: to the reader, converting one looks like waiting for it."""
     given = Given(of_codec("mjpeg"))
     connection = converted(given, audio=True)
 
     connection.close()
 
     assert given.closed
-    assert connection.gather_s == 0.25
+    assert connection.gather_s == 0
+    assert converted(Given(clip(audio=True)), audio=False).gather_s == 0.25
