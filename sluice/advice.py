@@ -84,11 +84,16 @@ def _codec(video: VideoHealth) -> Iterator[Advice]:
         text = "H.265: Safari plays it, other browsers only with the right hardware. Choose H.264 if anyone watches in "
         yield Advice(code="h265-playback", severity="info", text=text + "a browser; detection works with both.")
     elif video.codec not in PASSED:
-        text = f"{video.codec} cannot be passed through and has to be encoded again, at the cost of a processor core "
-        yield Advice(code="transcoded", severity="warning", text=text + "and some quality. Choose H.264.")
+        yield transcoded(video.codec)
     elif video.profile not in BROWSERS_PLAY:
         text = f"H.264 profile {video.profile}: browsers do not play it. Choose Baseline, Main or High, 8 bit 4:2:0."
         yield Advice(code="profile", severity="warning", text=text)
+
+
+def transcoded(codec: str) -> Advice:
+    """What to say of a camera whose pictures cannot be copied."""
+    text = f"{codec} cannot be passed through and has to be encoded again, at the cost of a processor core "
+    return Advice(code="transcoded", severity="warning", text=text + "and some quality. Choose H.264.")
 
 
 def _bitrate(video: VideoHealth) -> Iterator[Advice]:

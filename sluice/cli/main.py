@@ -8,7 +8,19 @@ from typing import Final
 
 from sluice.errors import SluiceError
 
-COMMANDS: Final = ("up", "down", "status", "logs", "camera", "apply", "snapshot", "deadletter", "init", "demo")
+COMMANDS: Final = (
+    "up",
+    "down",
+    "status",
+    "logs",
+    "camera",
+    "apply",
+    "doctor",
+    "snapshot",
+    "deadletter",
+    "init",
+    "demo",
+)
 """Each is a module of sluice.cli with `add`."""
 
 
