@@ -35,7 +35,8 @@ class Loaded:
     cameras: Mapping[str, Camera] = field(default_factory=dict)
     """By name."""
     problems: Mapping[str, str] = field(default_factory=dict)
-    """By object key: what cannot be read. Such a camera is not gone: go on with what is known of it."""
+    """By name, or by object key where that gives none: what cannot be read. Such a camera is not gone: go on with what
+    is known of it."""
     etags: Mapping[str, str] = field(default_factory=dict)
     """By object key."""
 
@@ -51,21 +52,28 @@ def load_all(store: ObjectStore, known: Loaded | None = None) -> Loaded:
     problems: dict[str, str] = {}
     etags: dict[str, str] = {}
     for each in store.list(FOLDER):
-        name = each.key.removeprefix(FOLDER).removesuffix(_SUFFIX)
+        name = _name_of(each.key)
         if known and known.etags.get(each.key) == each.etag:
             cameras.update({name: known.cameras[name]} if name in known.cameras else {})
-            problems.update({each.key: known.problems[each.key]} if each.key in known.problems else {})
+            problems.update({name: known.problems[name]} if name in known.problems else {})
         else:
             try:
-                if camera_key(name) != each.key:
-                    raise InvalidNameError("camera object", each.key, "cameras/<camera>.json")  # noqa: TRY301 (told as the others are)
                 cameras[name] = load(store, name)
             except ObjectNotFoundError:
                 continue
             except (InvalidCameraError, InvalidNameError, UnusableInputError) as error:
-                problems[each.key] = str(error)
+                problems[name] = str(error)
         etags[each.key] = each.etag
     return Loaded(cameras=cameras, problems=problems, etags=etags)
+
+
+def _name_of(key: str) -> str:
+    """The camera of an object key; the key itself, which is no name, where it has none."""
+    name = key.removeprefix(FOLDER).removesuffix(_SUFFIX)
+    try:
+        return name if camera_key(name) == key else key
+    except InvalidNameError:
+        return key
 
 
 def save(store: ObjectStore, bus: Bus | None, camera: Camera) -> str | None:

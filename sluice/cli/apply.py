@@ -3,7 +3,6 @@
 import argparse
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -88,7 +87,8 @@ def run(options: argparse.Namespace) -> int:
 
 def differences(wanted: "dict[str, Described]", stored: "Loaded", *, prune: bool) -> Iterator[Step]:
     """What has to be done, camera by camera, in order of name."""
-    unreadable = dict(_unreadable(stored))
+    # A key instead of a name is nobody's.
+    unreadable = {name: problem for name, problem in stored.problems.items() if "/" not in name}
     for name in sorted({*wanted, *stored.cameras, *unreadable}):
         now, described = stored.cameras.get(name), wanted.get(name)
         if described is None:
@@ -101,18 +101,6 @@ def differences(wanted: "dict[str, Described]", stored: "Loaded", *, prune: bool
             yield Step(sign="+", name=name, wanted=described.camera)
         elif described.camera != (now := _kept(now, described)):
             yield Step(sign="~", name=name, wanted=described.camera, text=", ".join(changes(now, described.camera)))
-
-
-def _unreadable(stored: "Loaded") -> Iterator[tuple[str, str]]:
-    """Cameras whose object is none; what no camera's name gives is nobody's."""
-    from sluice.errors import InvalidNameError
-    from sluice.names import camera_key
-
-    for key, problem in stored.problems.items():
-        name = key.removeprefix("cameras/").removesuffix(".json")
-        with suppress(InvalidNameError):
-            if camera_key(name) == key:
-                yield name, problem
 
 
 def changes(old: Camera, new: Camera) -> Iterator[str]:

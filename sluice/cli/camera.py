@@ -147,8 +147,8 @@ def _list(options: argparse.Namespace, admin: "Administrator") -> int:
         print("\n".join(table(sorted({*loaded.cameras, *said}), said, notes)))
     else:
         print("there are no cameras: sluice camera add NAME URL")
-    for key, problem in loaded.problems.items():
-        _warn(f"{key} cannot be read: {problem}")
+    for name, problem in loaded.problems.items():
+        _warn(f"{name} cannot be read: {problem}")
     return 0
 
 

@@ -95,7 +95,6 @@ def printable(text: str) -> str:
 
 def _row(name: str, report: Report, note: str) -> tuple[str, ...]:
     size = f"{report['width']}x{report['height']}" if report.get("width") and report.get("height") else "-"
-    remarks = [report.get("transcoding"), report.get("reason"), report.get("detail"), note]
     return (
         name,
         _said(report, "state", UNKNOWN),
@@ -105,8 +104,19 @@ def _row(name: str, report: Report, note: str) -> tuple[str, ...]:
         _bits(report.get("bitrate")),
         _number(report.get("last_chunk_s"), "{:.1f} s ago"),
         _said(report, "dropped"),
-        printable(", ".join(redacted(str(each)) for each in remarks if each)),
+        printable(", ".join(redacted(str(each)) for each in (*_remarks(report), note) if each)),
     )
+
+
+def _remarks(report: Report) -> Iterator[object]:
+    yield report.get("transcoding")
+    yield report.get("reason")
+    yield report.get("detail")
+    if report.get("audio_dropped"):
+        yield f"sound left out: {report['audio_dropped']}"
+    if report.get("spooled"):
+        yield f"{report['spooled']} chunks on disk"
+    yield report.get("trouble")
 
 
 def _said(report: Report, name: str, otherwise: str = "-") -> str:
@@ -115,11 +125,12 @@ def _said(report: Report, name: str, otherwise: str = "-") -> str:
 
 
 def _number(value: Any, form: str) -> str:
-    return form.format(value) if isinstance(value, int | float) else "-"
+    """Zero is a number that is not known yet."""
+    return form.format(value) if isinstance(value, int | float) and value else "-"
 
 
 def _bits(value: Any) -> str:
-    if not isinstance(value, int | float):
+    if not isinstance(value, int | float) or not value:
         return "-"
     return f"{value / 1e6:.1f} Mbit/s" if value >= 1e6 else f"{value / 1e3:.0f} kbit/s"
 

@@ -214,18 +214,20 @@ def test_the_list_shows_what_the_segmenter_says(sluice: Desk, segmenter: Callabl
     """Aligned under headings; what it records without being configured is shown, too."""
     for camera in (GATE, PHONE):
         cameras.save(sluice.store, sluice.bus, camera)
-    old = {"camera": "old", "state": "offline", "reason": "silent", "detail": "no packet for 10 s"}
-    phone = {**SAID, "camera": "phone", "bitrate": 900, "transcoding": "mjpeg -> h264", "dropped": 7}
+    old = {"camera": "old", "state": "offline", "reason": "silent", "detail": "no packet for 10 s", "fps": 0.0}
+    stuck = {"audio_dropped": "opus", "spooled": 3, "trouble": "store is unavailable"}
+    phone = {**SAID, "camera": "phone", "bitrate": 900, "transcoding": "mjpeg -> h264", "dropped": 7, **stuck}
     segmenter([SAID, phone, old])
 
     lines = sluice("camera", "list").splitlines()
 
     note = "silent, no packet for 10 s, not configured"
+    notes = "mjpeg -> h264, sound left out: opus, 3 chunks on disk, store is unavailable"
     assert lines == [
         "name   state    codec        size      fps    bitrate     last chunk  drops  note",
         "gate   online   avc1.64001f  1280x720  24.97  2.1 Mbit/s  1.2 s ago   0",
         f"old    offline  -            -         -      -           -           -      {note}",
-        "phone  online   avc1.64001f  1280x720  24.97  1 kbit/s    1.2 s ago   7      mjpeg -> h264",
+        f"phone  online   avc1.64001f  1280x720  24.97  1 kbit/s    1.2 s ago   7      {notes}",
     ]
 
 
@@ -268,7 +270,7 @@ def test_an_unreadable_camera_is_told(sluice: Desk) -> None:
     sluice.store.put("cameras/bad.json", b"{")
 
     assert "gate" in sluice("camera", "list")
-    assert "cameras/bad.json cannot be read" in sluice.errors
+    assert "bad cannot be read: camera 'bad': object: expected JSON" in sluice.errors
 
 
 def test_the_list_for_programs(sluice: Desk, segmenter: Callable[[Any], None]) -> None:
