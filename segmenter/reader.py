@@ -64,9 +64,11 @@ class Reader:
         audio: bool = True,
         now: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
+        pause: Callable[[threading.Event, float], object] = threading.Event.wait,
     ) -> None:
+        """*pause* waits so many seconds, or until the event is set."""
         self._source, self._cutter, self._sink, self._report = source, cutter, sink, report
-        self._audio, self._now, self._waits = audio, now, Waits(jitter)
+        self._audio, self._now, self._waits, self._pause = audio, now, Waits(jitter), pause
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._since: float | None = None  # when the connection was made
@@ -107,7 +109,8 @@ class Reader:
                 self._sink.lost(error)
             if error.final:
                 return
-            self._stopped.wait(self._waits.after(0.0 if self._since is None else self._now() - self._since))
+            lived_s = 0.0 if self._since is None else self._now() - self._since
+            self._pause(self._stopped, self._waits.after(lived_s))
 
     def _close_chunk(self) -> None:
         try:
@@ -147,5 +150,5 @@ class Reader:
                     self._sink.cut(chunks)
             if gather_s and received - asked > BLOCKED_S:
                 # Wall time is the least delay of many packets, and this one was waited for: the clock loses nothing.
-                self._stopped.wait(gather_s)
+                self._pause(self._stopped, gather_s)
             asked = now()
