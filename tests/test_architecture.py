@@ -15,7 +15,7 @@ BANNED_NAMES = {"utils", "helpers", "common", "misc", "base", "manager"}
 
 IMPORTERS = {
     "aiohttp": {"sluice/local"},
-    "av": {"sluice/video.py", "sluice/picture.py", "segmenter"},
+    "av": {"sluice/video.py", "sluice/picture.py", "sluice/frames.py", "segmenter"},
     "boto3": set[str](),
     "cloudevents": {"sluice/events.py"},
     "cronsim": {"sluice/local"},

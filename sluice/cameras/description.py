@@ -121,8 +121,8 @@ def _functions(given: Any, problems: list[Problem], *, tolerant: bool) -> dict[s
         field = f"functions.{name}"[: rules.SHOWN]
         if not rules.FUNCTION.fullmatch(str(name)):
             problems.append(Problem("functions", "names of [a-z]+", rules.shown(name)))
-        elif not isinstance(works, list) or not 0 < len(works) <= rules.MAX_WORKS:
-            problems.append(Problem(field, f"a list of 1 to {rules.MAX_WORKS} entries", rules.shown(works)))
+        elif not isinstance(works, list) or len(works) > rules.MAX_WORKS:
+            problems.append(Problem(field, f"a list of at most {rules.MAX_WORKS} entries", rules.shown(works)))
         else:
             read = [_work(each, f"{field}[{at}]", problems, tolerant=tolerant) for at, each in enumerate(works)]
             found[str(name)] = tuple(read)

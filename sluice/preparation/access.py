@@ -45,11 +45,11 @@ def _allow(actions: list[str], resources: list[str]) -> dict[str, Any]:
     return {"Effect": "Allow", "Action": actions, "Resource": resources}
 
 
-def function(name: str, *kinds: str, models: bool = False) -> Rights:
-    """A stateless function: reads chunks, writes its own results, publishes results of *kinds* and rejections."""
+def function(name: str, *kinds: str, models: bool = False, also: tuple[str, ...] = ()) -> Rights:
+    """A stateless function: reads chunks and *also*, writes its own results, publishes *kinds* and rejections."""
     results = f"results/{name}-*/*" if models else f"results/{name}/*"
     return Rights(
-        read=("chunks/*", "init/*", results),
+        read=("chunks/*", "init/*", results, *also),
         write=(results,),
         listing=("chunks/*", "init/*", results),
         publish=tuple(f"sluice.v1.{kind}.*" for kind in (*kinds, "rejected")),
@@ -97,6 +97,7 @@ MINIO: Final = Rights(
 PARTS: Final[Mapping[str, Rights]] = {
     "bridge": BRIDGE,
     "inspect": function("inspect", "health"),
+    "detect": function("detect", "detections", models=True, also=("cameras/*",)),
     "segmenter": SEGMENTER,
     "minio": MINIO,
     ADMIN: Rights(),

@@ -1,0 +1,1 @@
+"""Looks at frames of each chunk with the camera's models."""
