@@ -119,7 +119,7 @@ class FeedConnection:
         analyze_s = _ANALYZE_S.get(form, _ANALYZE_USUAL_S)
         told = {**_PROBE_OPTIONS, "analyzeduration": str(analyze_s * 1_000_000), **(options or {})}
         try:
-            self._container: InputContainer = av.open(feed, "r", format=form, options=told)
+            self._container: InputContainer = av.open(feed, "r", format=form, options=told, metadata_errors="replace")
         except (av.error.FFmpegError, MemoryError, ValueError) as error:
             raise feed.failure or SourceError("garbage", f"not {form}: {_text(error)}") from error
         try:

@@ -22,21 +22,21 @@ _START: Final = re.compile(b"\x00\x00\x01")
 _SLICES: Final = (1, 5)
 
 
-def ffmpeg() -> str:
-    """Where it is."""
-    found = shutil.which("ffmpeg")
-    if found is None and os.environ.get("CI"):
-        pytest.fail("no ffmpeg on this machine")
-    return found or pytest.skip("no ffmpeg on this machine")
-
-
 @contextlib.contextmanager
 def sending(clip: Path, *arguments: str, loop: bool = False) -> "Iterator[subprocess.Popen[str]]":
     """FFmpeg, which sends *clip* at the speed of its time."""
     again = ("-stream_loop", "-1") if loop else ()
-    command = [ffmpeg(), "-nostdin", "-hide_banner", "-loglevel", "warning", "-re", *again, "-i", str(clip), *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    with process:
+    with running(["ffmpeg", "-hide_banner", "-loglevel", "warning", "-re", *again, "-i", str(clip), *arguments]) as it:
+        yield it
+
+
+@contextlib.contextmanager
+def running(command: list[str]) -> "Iterator[subprocess.Popen[str]]":
+    """A program of this machine, until it ends or is not needed any longer."""
+    if shutil.which(command[0]) is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no {command[0]} on this machine")
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, text=True, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe) as process:
         try:
             yield process
         finally:
