@@ -94,13 +94,18 @@ def accepted(names: Iterable[ChunkName]) -> list[ChunkName]:
     return kept
 
 
-def checked_sessions(store: ObjectStore, camera: str, *, writers: int = 1) -> list[StoredSession]:
-    """The sessions of a camera that readers accept; fails naming the chunk that breaks a rule."""
+def checked_sessions(
+    store: ObjectStore, camera: str, *, writers: int = 1, newest: int | None = None
+) -> list[StoredSession]:
+    """The sessions of a camera that readers accept; fails naming the chunk that breaks a rule.
+
+    *newest*: only so many are read, though all are named.
+    """
     names = names_of(store, camera)
     assert names, f"{camera}: no chunks"
     kept = accepted(names)
     check_order(names if writers == 1 else kept, gapless=writers == 1)
-    runs = groupby((_got(store, name) for name in kept), key=lambda each: each.name.session)
+    runs = groupby((_got(store, name) for name in kept[-newest if newest else 0 :]), key=lambda each: each.name.session)
     return [_session(store, number, tuple(chunks)) for number, chunks in runs]
 
 

@@ -23,7 +23,8 @@ from sluice.local.program import Program
 from sluice.names import parse_chunk_key
 from tests.services.ffmpeg import Peer, ffmpeg
 from tests.services.line import ROOT, eventually
-from tests.services.paced import PacedSource, make_clip, paced_source
+from tests.services.looped import make_clip
+from tests.services.paced import PacedSource, paced_source
 from tests.services.prepared import PreparedServers
 from tests.services.segmenter import pulled, segmenter_process, segmenter_servers
 from tests.services.usage import Usage, family, usage

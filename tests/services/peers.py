@@ -11,7 +11,7 @@ from urllib.parse import quote
 from segmenter.pattern import pattern_clip
 from tests.payloads import Payloads, payloads_of
 from tests.services.ffmpeg import hls, served
-from tests.services.paced import make_clip
+from tests.services.looped import make_clip
 from tests.services.rtsp import PASSWORD, USER, RtspServer, looped
 from tests.services.rtsp_udp import rtsp_over_udp
 from tests.services.tls import Certificate, make_certificate, tls_before
