@@ -44,6 +44,7 @@ class Services:
     source_of: Callable[[Camera], Source]
     tell: Callable[[Any], None]
     """Takes an event's data."""
+    reader: Callable[..., Reader] = Reader
 
 
 class Channel:
@@ -155,7 +156,7 @@ class Channel:
             return
         self.report.state, self.report.reason, self.report.detail = CONNECTING, "", ""
         self.source = self._services.source_of(self.camera)
-        self._reader = Reader(self.source, self._cutter, self, self.report, audio=self.camera.audio)
+        self._reader = self._services.reader(self.source, self._cutter, self, self.report, audio=self.camera.audio)
         self._reader.start()
 
     def _stop_reading(self, reason: str) -> None:
