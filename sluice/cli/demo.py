@@ -7,24 +7,28 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from sluice import events
 from sluice.bus import Bus, Message, Subscription
 from sluice.cameras import create, remove
-from sluice.contracts.camera import Camera
+from sluice.cli.lines import line
+from sluice.contracts.camera import Camera, Work
 from sluice.errors import ConflictError, InvalidEventError, UnavailableError
 from sluice.local.administrator import Administrator, administrator
 from sluice.local.state import read_runtime
-from sluice.local.tools import INSTALL, find_data
+from sluice.local.tools import INSTALL, find_data, find_triton
 from sluice.names import parse_subject
 from sluice.topology import RESULTS, Consumer
 
 READY_S: Final = 120
 EVENTS_S: Final = 120
 PATTERN: Final = "test://?size=640x360&fps=25&gop=50&bf=2&audio=1"
+Wanted: TypeAlias = tuple[str, str]
+"""A camera, and the kind of event that it must show."""
+MODELS: Final = {"pattern": "squares", "carphone": "faces", "street": "objects"}
 CLIPS: Final = {"carphone": "carphone_pristine.mp4", "street": "bikes.mp4"}
 WATCHER: Final = Consumer(
     # Two demos on one runtime each see everything, and leave nothing behind.
@@ -53,16 +57,18 @@ def run(options: argparse.Namespace) -> int:
         mine.bus.ensure([RESULTS], [WATCHER], [])
         watcher = mine.bus.subscribe(WATCHER)
         before = _drained(watcher)
-        wanted = _cameras()
-        added = _added(mine, wanted)
+        cameras = _cameras()
+        added = _added(mine, cameras)
         ends.callback(_remove, mine, added)
-        for name in sorted(set(wanted) - set(added)):
+        for name in sorted(set(cameras) - set(added)):
             print(f"{name}: is there already")
-        # A camera that runs had its event when it began.
-        shown = {_print(message) for name, message in before.items() if name in wanted and name not in added}
-        missing = _show(watcher, set(wanted) - shown, deadline=time.monotonic() + EVENTS_S)
+        # A camera that runs was inspected when it began.
+        shown = {_print(message) for name, message in before.items() if name in cameras and name not in added}
+        wanted = _wanted(cameras.values(), options.state)
+        missing = _show(watcher, wanted - shown, deadline=time.monotonic() + EVENTS_S)
         if missing:
-            print(f"no event came for {', '.join(sorted(missing))}: see sluice camera list, sluice deadletter list")
+            lacking = ", ".join(f"{camera} ({kind})" for camera, kind in sorted(missing))
+            print(f"no event came for {lacking}: see sluice camera list, sluice deadletter list")
             return 1
         if not options.once:
             _show_for_ever(mine.bus, watcher, options.state)
@@ -104,7 +110,21 @@ def _cameras() -> dict[str, Camera]:
     for name in [each for each, path in found.items() if path is None]:
         print(f"{name}: no clip {CLIPS[name]}, skipped; {INSTALL}")
     sources = {name: f"file:{path}?loop=1" for name, path in found.items() if path} | {"pattern": PATTERN}
-    return {name: Camera(name=name, source=source) for name, source in sources.items()}
+    return {
+        name: Camera(name=name, source=source, functions={"detect": (Work(model=MODELS[name]),)})
+        for name, source in sources.items()
+    }
+
+
+def _wanted(cameras: Iterable[Camera], state: Path) -> set[Wanted]:
+    """What has to be seen: each camera's inspection, and detections where the local Triton has the model."""
+    served = {path.parent.name for path in (state / "data" / "models").glob("*/config.pbtxt")}
+    with_models = find_triton() is not None
+    return {(each.name, "health") for each in cameras} | {
+        (each.name, "detections")
+        for each in cameras
+        if with_models and {work.model for work in each.functions["detect"]} <= served
+    }
 
 
 def _added(mine: Administrator, wanted: Mapping[str, Camera]) -> list[str]:
@@ -126,7 +146,7 @@ def _remove(mine: Administrator, added: Sequence[str]) -> None:
 
 
 def _drained(watcher: Subscription) -> dict[str, Message]:
-    """What was there already; the newest of each camera's health."""
+    """What was there already; the newest inspection of each camera."""
     newest = {}
     while messages := watcher.fetch(100, wait_s=0.2):
         for message in messages:
@@ -137,8 +157,8 @@ def _drained(watcher: Subscription) -> dict[str, Message]:
     return newest
 
 
-def _show(watcher: Subscription, wanted: set[str], *, deadline: float) -> set[str]:
-    """Print events until each wanted camera had one; the cameras that had none in time."""
+def _show(watcher: Subscription, wanted: set[Wanted], *, deadline: float) -> set[Wanted]:
+    """Print events until each that is wanted has come; those that have not in time."""
     while wanted and time.monotonic() < deadline:
         for message in watcher.fetch(10, wait_s=1):
             message.ack()
@@ -158,21 +178,13 @@ def _show_for_ever(bus: Bus, watcher: Subscription, state: Path) -> None:
             bus.ensure([RESULTS], [WATCHER], [])
 
 
-def _print(message: Message) -> str:
-    """One line an event; returns its camera."""
+def _print(message: Message) -> Wanted:
+    """One line an event; returns its camera and kind."""
     try:
         kind = events.CONTRACTS[events.peek(message.headers, message.payload)["type"]]
         event = events.from_nats(message.headers, message.payload, kind)
     except (InvalidEventError, KeyError) as error:
         print(f"{message.subject}: unreadable: {error}")
-        return ""
-    print(f"{event.time:%H:%M:%S.%f}"[:-3], event.type, f"{event.subject:10}", _summary(event.data))
-    return event.subject
-
-
-def _summary(data: Any) -> str:
-    video = getattr(data, "video", None)
-    if video is None:
-        return f"expected {data.expected}, found {data.found}" if hasattr(data, "expected") else ""
-    advice = [f"\n    {each.severity} {each.code}: {each.text}" for each in data.advice]
-    return f"{video.codec} {video.width}x{video.height} {video.fps:g} fps" + "".join(advice)
+        return "", ""
+    print(line(event))
+    return event.subject, event.data.KIND

@@ -23,7 +23,7 @@ def demo(tmp_path: Path) -> Line:
 
 
 def cameras_seen(output: str) -> set[str]:
-    return set(re.findall(r"dev\.sluice\.chunk\.inspected\.v1 (\w+)", output))
+    return set(re.findall(r"^[\d:.]+ (\w+) +chunk\.inspected ", output, re.MULTILINE))
 
 
 def expected_cameras() -> set[str]:
