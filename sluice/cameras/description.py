@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 from sluice.cameras import fields as rules
 from sluice.cameras.keys import EXPECTED as KEY_EXPECTED
 from sluice.cameras.keys import KEY, hashed_key
+from sluice.cameras.works import MODELS
 from sluice.contracts.camera import Camera, Work
 from sluice.errors import SluiceError
 
@@ -126,12 +127,13 @@ def _functions(given: Any, problems: list[Problem], *, tolerant: bool) -> dict[s
         else:
             read = [_work(each, f"{field}[{at}]", problems, tolerant=tolerant) for at, each in enumerate(works)]
             found[str(name)] = tuple(read)
-            problems += _doubled(read, field)
+            unread = any(each.field.startswith(f"{field}[") for each in problems)
+            problems += [] if unread else _doubled(read, field, MODELS.get(str(name)))
     return found
 
 
-def _doubled(works: list[Work], field: str) -> list[Problem]:
-    models = [work.model for work in works]
+def _doubled(works: list[Work], field: str, own: str | None) -> list[Problem]:
+    models = [work.model or own for work in works]
     twice = sorted({model or "the function's own" for model in models if models.count(model) > 1})
     return [Problem(field, "one entry a model", f"several for {model}") for model in twice]
 

@@ -115,12 +115,12 @@ def changes(old: Camera, new: Camera) -> Iterator[str]:
 
 def _shown(name: str, value: Any) -> str:
     from sluice.address import redacted
-    from sluice.cli.camera_reports import shown_work
+    from sluice.cli.camera_reports import shown_works
 
     match value:
         case dict():
-            each = [f"{key} {shown_work(work)}" for key, works in sorted(value.items()) for work in works]
-            return f"[{'; '.join(each)}]"
+            said = [f"{key} {each}" for key, works in sorted(value.items()) for each in shown_works(works)]
+            return f"[{'; '.join(said)}]"
         case bool():
             return "yes" if value else "no"
         case float():

@@ -65,7 +65,7 @@ def _verb(verbs: Any, name: str, about: str, *, named: bool = True, json: bool =
 
 def _add_add(verbs: Any) -> None:
     verb = _verb(verbs, "add", "a camera that is pulled from URL, or one that pushes to us")
-    verb.add_argument("url", nargs="?", metavar="URL", help="where it is pulled from")
+    verb.add_argument("url", nargs="?", metavar="URL", help="where it is pulled from; - reads it from stdin")
     verb.add_argument("--push", action="store_true", help="it pushes: makes a key and prints what to do with it")
     verb.add_argument("--key", metavar="K", help="with --push: this key instead of a new one")
     verb.add_argument("--target", type=float, metavar="S", help="seconds of a chunk (default 3)")
@@ -73,10 +73,11 @@ def _add_add(verbs: Any) -> None:
     verb.add_argument("--no-audio", action="store_true", help="leave the sound out")
     verb.add_argument("--keyframes-only", action="store_true", help="functions look at keyframes alone")
     verb.add_argument("--retention", type=_days, metavar="7d", help="how long it is kept: hours, days, weeks (7d)")
-    verb.add_argument(
+    detect = verb.add_mutually_exclusive_group()
+    detect.add_argument("--no-detect", dest="detect", action="store_const", const=[], help="look for nothing")
+    detect.add_argument(
         "--detect",
         action="append",
-        default=[],
         type=_work,
         metavar="MODEL[:fps=5,labels=person+car,min-score=0.5]",
         help="look for things with this model; may be given again",
@@ -110,11 +111,12 @@ def _add(options: argparse.Namespace, admin: "Administrator") -> int:
 
 def _fields(options: argparse.Namespace, key: str | None) -> dict[str, Any]:
     wanted = {
-        "source": options.url,
+        # A shell remembers what is typed, and other users see it.
+        "source": sys.stdin.readline().strip() if options.url == "-" else options.url,
         "push": None if key is None else {"key": key},
         "target_s": options.target,
         "retention_days": options.retention,
-        "functions": {"detect": options.detect} if options.detect else None,
+        "functions": None if options.detect is None else {"detect": options.detect},
     }
     flags = {"record": not options.no_record, "audio": not options.no_audio, "keyframes_only": options.keyframes_only}
     return {"name": options.name, **flags, **{name: value for name, value in wanted.items() if value is not None}}
@@ -143,7 +145,7 @@ def _list(options: argparse.Namespace, admin: "Administrator") -> int:
         shown = [for_programs(camera, said.get(name, {})) for name, camera in sorted(loaded.cameras.items())]
         print(json.dumps(shown, indent=1))
     elif loaded.cameras or said:
-        notes = {name: "not configured" for name in said if name not in loaded.cameras}
+        notes = {name: "not configured" for name in said if name not in {**loaded.cameras, **loaded.problems}}
         print("\n".join(table(sorted({*loaded.cameras, *said}), said, notes)))
     else:
         print("there are no cameras: sluice camera add NAME URL")

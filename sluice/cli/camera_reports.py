@@ -53,7 +53,7 @@ def details(camera: Camera, report: Report) -> Iterator[str]:
         ("retention", f"{camera.retention_days:g} days (stored; enforced by a later function)"),
         ("audio", _yes(camera.audio)),
         ("keyframes only", f"{_yes(camera.keyframes_only)} (what functions look at)"),
-        *((function, shown_work(each)) for function, works in camera.functions.items() for each in works),
+        *((function, each) for function, works in camera.functions.items() for each in shown_works(works)),
         *zip(_FACTS[1:], _row(camera.name, report, "")[1:], strict=True),
         ("reconnects", _said(report, "reconnects")),
         ("spooled", _said(report, "spooled")),
@@ -77,8 +77,14 @@ def for_programs(camera: Camera, report: Report) -> dict[str, Any]:
     }
 
 
-def shown_work(work: Work) -> str:
-    """In one line, as `objects: fps 5, labels person+car`."""
+def shown_works(works: tuple[Work, ...]) -> Iterator[str]:
+    """In a line each, as `objects: fps 5, labels person+car`."""
+    yield from map(_shown_work, works)
+    if not works:
+        yield "nothing"
+
+
+def _shown_work(work: Work) -> str:
     parts = {
         "fps": "" if work.fps is None else f"fps {work.fps:g}",
         "labels": "" if work.labels is None else f"labels {'+'.join(work.labels)}",
@@ -110,7 +116,7 @@ def _row(name: str, report: Report, note: str) -> tuple[str, ...]:
 
 def _remarks(report: Report) -> Iterator[object]:
     yield report.get("transcoding")
-    yield report.get("reason")
+    yield report.get("reason") if report.get("reason") != report.get("state") else ""
     yield report.get("detail")
     if report.get("audio_dropped"):
         yield f"sound left out: {report['audio_dropped']}"

@@ -3,10 +3,12 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sluice import cameras
 from sluice.cameras import InvalidCameraError, Problem
@@ -126,7 +128,7 @@ def test_every_problem_is_told_at_once() -> None:
         "target_s": ("seconds from 1 to 30", "0"),
         "audio": ("true or false", "'yes'"),
         "functions": ("names of [a-z]+", "'Detect'"),
-        "functions.x": ("a list of 1 to 16 entries", "{}"),
+        "functions.x": ("a list of at most 16 entries", "{}"),
         "functions.detect[0].fps": ("frames a second from 0.1 to 60", "0"),
         "functions.detect[0].model": ("[a-z0-9][a-z0-9-]{0,62}", "'A/B'"),
         "functions.detect[0].labels": ("a list of 1 to 256 labels of at most 64 characters", "'person'"),
@@ -141,7 +143,7 @@ def test_every_problem_is_told_at_once() -> None:
         {"detect": [{"model": "objects"}, {"model": "objects", "fps": 1}]},
         {"detect": [{}, {}]},
         {"detect": [{"model": f"m{n}"} for n in range(17)]},
-        {"detect": []},
+        {"detect": [{}, {"model": "objects"}]},
         {"detect": ["objects"]},
         {f"f{'x' * n}": [{}] for n in range(17)},
         [],
@@ -185,6 +187,39 @@ def test_no_problem_tells_a_secret() -> None:
         with pytest.raises(InvalidCameraError) as refused:
             cameras.parse(each)
         assert "hunter22" not in str(refused.value)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("test://"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+WORKS = st.lists(st.dictionaries(st.sampled_from(["model", "fps", "labels", "min_score", "x"]), ANYTHING), max_size=3)
+FUNCTIONS = st.dictionaries(st.sampled_from(["detect", "Detect", "track"]), WORKS | ANYTHING, max_size=3) | ANYTHING
+NAMES = [each.name for each in fields(Camera) if each.name != "functions"]
+
+
+@given(st.dictionaries(st.sampled_from([*NAMES, "push", "x"]), ANYTHING), FUNCTIONS, st.booleans())
+def test_whatever_is_given_is_a_camera_or_refused(given_fields: dict[str, Any], functions: Any, sound: bool) -> None:
+    """By one error; and a camera that is taken is read as it was written."""
+    described = {"name": "gate", "source": "test://"} if sound else {}
+
+    try:
+        camera = cameras.parse({**given_fields, "functions": functions, **described})
+    except InvalidCameraError as refused:
+        complaint = str(refused)
+    else:
+        complaint = ""
+        assert cameras.decode(cameras.encode(camera), name=camera.name) == camera
+    assert len(complaint) < 100_000
+
+
+def test_a_function_can_be_told_to_do_nothing() -> None:
+    """Which is not what it does by itself."""
+    camera = cameras.parse(described(functions={"detect": []}))
+
+    assert camera.functions == {"detect": ()}
+    assert cameras.decode(cameras.encode(camera), name="gate") == camera
 
 
 def test_checked_finds_what_parse_finds() -> None:

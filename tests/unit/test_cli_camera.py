@@ -1,5 +1,6 @@
 """The commands about cameras: what an operator types, sees and is refused."""
 
+import io
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -149,6 +150,24 @@ def test_every_option_of_add_is_obeyed(sluice: Desk) -> None:
     )
 
 
+def test_a_function_can_be_told_to_do_nothing(sluice: Desk, applied: Callable[..., str]) -> None:
+    """Said, shown and compared."""
+    sluice("camera", "add", "gate", GATE.source, "--no-detect")
+
+    assert cameras.load(sluice.store, "gate").functions == {"detect": ()}
+    assert "detect          nothing" in sluice("camera", "show", "gate")
+    assert "functions [detect nothing] -> []" in applied(f"- {{name: gate, source: '{GATE.source}'}}")
+
+
+def test_a_source_is_read_from_stdin(sluice: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that no shell remembers its password."""
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{GATE.source}\n"))
+
+    sluice("camera", "add", "gate", "-")
+
+    assert cameras.load(sluice.store, "gate") == GATE
+
+
 @pytest.mark.parametrize(("text", "days"), [("7d", 7), ("2w", 14), ("12h", 0.5), ("3", 3), ("0", 0)])
 def test_retention_has_units(sluice: Desk, text: str, days: float) -> None:
     """Days, where none is said."""
@@ -231,6 +250,14 @@ def test_the_list_shows_what_the_segmenter_says(sluice: Desk, segmenter: Callabl
     ]
 
 
+def test_a_state_is_not_its_own_reason(sluice: Desk, segmenter: Callable[[Any], None]) -> None:
+    """`paused, paused` says nothing."""
+    cameras.save(sluice.store, sluice.bus, GATE)
+    segmenter([{"camera": "gate", "state": "paused", "reason": "paused"}])
+
+    assert sluice("camera", "list").count("paused") == 1
+
+
 def test_without_the_segmenter_the_cameras_are_listed(sluice: Desk) -> None:
     """Their state is unknown, and it says why."""
     cameras.save(sluice.store, sluice.bus, GATE)
@@ -264,12 +291,16 @@ def test_a_camera_cannot_drive_the_terminal(sluice: Desk, segmenter: Callable[[A
         assert max(map(len, output.splitlines())) < 400
 
 
-def test_an_unreadable_camera_is_told(sluice: Desk) -> None:
+def test_an_unreadable_camera_is_told(sluice: Desk, segmenter: Callable[[Any], None]) -> None:
     """It hides none of the others."""
     cameras.save(sluice.store, sluice.bus, GATE)
     sluice.store.put("cameras/bad.json", b"{")
+    segmenter([SAID, {"camera": "bad", "state": "offline", "reason": "unsupported"}])
 
-    assert "gate" in sluice("camera", "list")
+    lines = sluice("camera", "list").splitlines()
+
+    assert [line.split()[0] for line in lines] == ["name", "bad", "gate"]
+    assert "not configured" not in lines[1]
     assert "bad cannot be read: camera 'bad': object: expected JSON" in sluice.errors
 
 
@@ -290,7 +321,7 @@ def test_the_list_for_programs(sluice: Desk, segmenter: Callable[[Any], None]) -
 
 def test_show_tells_every_setting(sluice: Desk, segmenter: Callable[[Any], None]) -> None:
     """The source without its password."""
-    works = (Work(model="objects", fps=5, labels=("person", "car"), min_score=0.5), Work())
+    works = (Work(model="faces", fps=5, labels=("person", "car"), min_score=0.5), Work())
     cameras.save(sluice.store, sluice.bus, replace(GATE, functions={"detect": works}))
     segmenter([SAID])
 
@@ -300,7 +331,7 @@ def test_show_tells_every_setting(sluice: Desk, segmenter: Callable[[Any], None]
     assert shown["retention"] == "7 days (stored; enforced by a later function)"
     assert shown["target"] == "3 s"
     assert shown["detect"] == "its own model"
-    assert "detect          objects: fps 5, labels person+car, min score 0.5" in sluice("camera", "show", "gate")
+    assert "detect          faces: fps 5, labels person+car, min score 0.5" in sluice("camera", "show", "gate")
     assert "state           online" in sluice("camera", "show", "gate")
 
 

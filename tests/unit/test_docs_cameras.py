@@ -15,7 +15,7 @@ from sluice.cli.main import main
 from sluice.contracts.camera import Camera, Work
 
 TEXT = (Path(__file__).parent.parent.parent / "docs" / "cameras.md").read_text("utf-8")
-FUNCTIONS = f"at most {rules.MAX_FUNCTIONS} functions, each with a list of 1 to {rules.MAX_WORKS} entries"
+FUNCTIONS = f"at most {rules.MAX_FUNCTIONS} functions, each with a list of at most {rules.MAX_WORKS} entries"
 
 
 def rows(heading: str) -> list[list[str]]:
