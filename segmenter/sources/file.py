@@ -101,7 +101,7 @@ class FileConnection:
                 if packet.size and self._round.placed(packet):
                     yield packet
         except (av.error.FFmpegError, MemoryError) as error:
-            raise broken(error, self._address, waited=OPEN_S) from error
+            raise broken(error, self._address) from error
         if self._round.frames == 0:
             raise SourceError("garbage", f"{self._address.shown}: expected a keyframe with a time, found none")
 

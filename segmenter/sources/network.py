@@ -137,6 +137,7 @@ class NetworkConnection:
     ) -> None:
         """Raises SourceError when it is not what a camera sends; the container stays open then."""
         self._input, self._address, self._stopped, self._silent_s = container, address, stopped, silent_s
+        self._seen = 0.0
         self._chosen = Chosen(container, address)
         # JPEGs in HTTP have no time of their own: theirs is when they come.
         self._timeless = container.format.name == "mpjpeg"
@@ -149,13 +150,12 @@ class NetworkConnection:
 
     def packets(self) -> Iterator[AnyPacket]:
         """As Connection has it."""
+        self._seen = time.monotonic()
         try:
             yield from self._read()
         except (av.error.FFmpegError, MemoryError) as error:
-            if self._timeless and isinstance(error, av.error.InvalidDataError):
-                raise self._error("ended", "its pictures ended") from error
-            raise broken(error, self._address, waited=self._silent_s) from error
-        raise self._error("ended", "it ended the stream")
+            raise self._silence() or self._broken(error) from error
+        raise self._silence() or self._error("ended", "it ended the stream")
 
     def close(self) -> None:
         """As Connection has it."""
@@ -165,25 +165,35 @@ class NetworkConnection:
         video, audio = self._chosen.video, self._chosen.audio
         video_index, audio_index = video.index, -1 if audio is None else audio.index
         tick_s = float(video.time_base)
-        pace = Pace(self._stopped.wait, ahead_s=AHEAD_S)
-        began = seen = time.monotonic()
+        pace, began = Pace(self._stopped.wait, ahead_s=AHEAD_S), self._seen
         # All tracks: the library's time-out knows packets, not whose they are.
         for packet in self._input.demux():
             if self._stopped.is_set():
                 raise self._error("stopped", "no longer wanted")
             if packet.stream_index == video_index and packet.size:
-                seen = time.monotonic()
                 if packet.size > PACKET_BYTES:
                     raise self._error("too-large", f"expected pictures of at most {PACKET_BYTES} bytes")
-                if self._timeless:
-                    _stamp(packet, seen - began)
-                elif packet.dts is not None:
+                if packet.dts is not None and not self._timeless:
                     pace.keep(packet.dts * tick_s)
+                self._seen = time.monotonic()
+                if self._timeless:
+                    _stamp(packet, self._seen - began)
                 yield packet
-            elif time.monotonic() - seen > self._silent_s:
-                raise self._error("silent", f"no picture for {self._silent_s:g} s, though something else comes")
+            elif time.monotonic() - self._seen > self._silent_s:
+                return
             elif packet.stream_index == audio_index and 0 < packet.size <= PACKET_BYTES:
                 yield packet
+
+    def _silence(self) -> SourceError | None:
+        """Silence, whatever the library makes of it: an end, an error of its own."""
+        if time.monotonic() - self._seen < self._silent_s:
+            return None
+        return self._error("silent", f"no picture for {self._silent_s:g} s")
+
+    def _broken(self, error: BaseException) -> SourceError:
+        if self._timeless and isinstance(error, av.error.InvalidDataError):
+            return self._error("ended", "its pictures ended")
+        return broken(error, self._address)
 
     def _error(self, reason: str, sentence: str) -> SourceError:
         return SourceError(reason, f"{self._address.shown}: {sentence}")

@@ -6,8 +6,10 @@ from typing import Final
 
 BURST_S: Final = 0.2
 """Packets are let go in bursts: waking up costs more than a packet."""
-JUMP_S: Final = 60.0
+JUMP_S: Final = 10.0
+"""A step this long, either way, is another clock: nobody waits for it."""
 LATE_S: Final = 10.0
+"""What was slept through is not made up for."""
 
 
 class Pace:
@@ -18,16 +20,19 @@ class Pace:
     ) -> None:
         """*wait* sleeps, and may return early; media may run ahead of time by *ahead_s*."""
         self._wait, self._ahead_s, self._now = wait, ahead_s, now
-        self._origin: float | None = None
+        self._zero: float | None = None
+        self._last = 0.0
 
     def keep(self, media_s: float) -> None:
-        """Return when it is time for what is shown at *media_s*."""
-        now = self._now()
-        if self._origin is None:
-            self._origin = now - media_s
-        early = self._origin + media_s - now
-        if early > JUMP_S + self._ahead_s or early < -LATE_S:
-            # Its clock jumped, or the machine slept: neither is made up for.
-            self._origin = now - media_s
+        """Return when it is time for the packet of *media_s*."""
+        now, step = self._now(), media_s - self._last
+        self._last = media_s
+        if self._zero is None:
+            self._zero = now - media_s
+        elif abs(step) > JUMP_S:
+            self._zero -= step
+        early = self._zero + media_s - now
+        if early < -LATE_S:
+            self._zero = now - media_s
         elif early > self._ahead_s:
             self._wait(max(early - self._ahead_s, BURST_S))

@@ -71,15 +71,13 @@ def _by_code(code: int | None, address: SourceAddress, text: str) -> tuple[str, 
         return "unreachable", f"no connection ({text})"
     if code == errno.EIO and address.scheme in SECURED and address.options.get("tls") != "insecure":
         # The library says no more of a certificate that it does not trust.
-        said = "no secure connection; if its certificate is its own, as cameras' mostly are, add tls=insecure to the"
-        return "unreachable", f"{said} URL's query"
+        said = "no secure connection came about; if its certificate is its own, as cameras' mostly are, add "
+        return "unreachable", said + "tls=insecure to the URL's query"
     return "garbage", f"expected video in a known container, found something else ({text})"
 
 
-def broken(error: BaseException, address: SourceAddress, *, waited: float) -> SourceError:
+def broken(error: BaseException, address: SourceAddress) -> SourceError:
     """What it means that *address* gave video, and then an error."""
-    if isinstance(error, av.error.ExitError):
-        return _error("silent", f"no packet for {waited:g} s", address)
     if isinstance(error, MemoryError):
         return _error("too-large", "a packet that does not fit in memory", address)
     if isinstance(error, av.error.InvalidDataError):
