@@ -1,14 +1,15 @@
 """Which cameras there are: the objects cameras/<camera>.json, their copy in NATS, and what this machine last knew.
 
-The objects say what is. A change of the copy is a hint that comes at once; a listing each minute heals what was
-missed, and writes the copy anew where it differs. When both are gone the segmenter goes on with what it has, after a
-restart too.
+The objects say what is. A change of the copy is a hint to list them at once, and counts by itself only while they
+cannot be listed: an old copy starts nothing. A listing each minute heals what was missed, and writes the copy anew
+where it differs. When both are gone the segmenter goes on with what it has, after a restart too.
 """
 
 import json
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -16,7 +17,7 @@ from typing import Final
 from sluice.bus import Bus, KeyValueEntry
 from sluice.cameras import InvalidCameraError, Loaded, decode, encode, load_all, mirror
 from sluice.contracts.camera import Camera
-from sluice.errors import InvalidNameError, UnavailableError
+from sluice.errors import InvalidNameError, SluiceError, UnavailableError
 from sluice.store import ObjectStore
 from sluice.topology import CAMERAS
 
@@ -48,7 +49,9 @@ class Roster:
         self._refresh_s, self._changed = refresh_s, changed
         self._lock = threading.Lock()
         self._cameras: dict[str, Camera] = {}
-        self._copy: dict[str, Camera | None] = {}
+        self._hinted: dict[str, Camera] = {}
+        """Copies that came since the last listing began."""
+        self._copied: set[str] = set()
         self._loaded: Loaded | None = None
         self._look = threading.Event()
         self._ended = False
@@ -68,35 +71,59 @@ class Roster:
         return self._cameras.get(name)
 
     def _list_for_ever(self) -> None:
+        hinted = False
         while not self._ended:
             self._look.clear()
-            wait_s = self._refresh_s
             try:
-                self._loaded = load_all(self._store, self._loaded)
-                self._take(self._loaded)
-                self._mend_copy()
-            except UnavailableError as error:
-                log.warning("cameras are not listed: %s", error)
-                wait_s = min(RETRY_S, self._refresh_s) if self._loaded is None else self._refresh_s
-                self._recall()
-            self._look.wait(wait_s)
+                wait_s = self._list(mending=not hinted)
+            except Exception:  # a bug that one camera's object shows must not end the listing of all
+                log.exception("cameras are not listed")
+                wait_s = self._refresh_s
+            hinted = self._look.wait(wait_s)
 
-    def _take(self, loaded: Loaded) -> None:
+    def _list(self, *, mending: bool) -> float:
+        """Returns the seconds until the next time."""
+        with self._lock:
+            decided = dict(self._hinted)
+        try:
+            self._loaded = load_all(self._store, self._loaded)
+        except SluiceError as error:
+            log.warning("cameras are not listed: %s", error)
+            self._do_without()
+            return min(RETRY_S, self._refresh_s) if self._loaded is None else self._refresh_s
+        self._take(self._loaded, decided)
+        if mending:
+            self._mend_copy()
+        return self._refresh_s
+
+    def _take(self, loaded: Loaded, decided: Mapping[str, Camera]) -> None:
         self.problems = loaded.problems
         with self._lock:
+            # What came while the objects were listed is decided by the next listing.
+            self._hinted = {name: each for name, each in self._hinted.items() if decided.get(name) != each}
             kept = {name: self._cameras[name] for name in loaded.problems if name in self._cameras}
             self._set({**loaded.cameras, **kept})
 
-    def _recall(self) -> None:
-        """What the process before knew; the store may be gone for a while."""
+    def _do_without(self) -> None:
+        """What the process before knew, and what the copy says; the store may be gone for a while."""
         with self._lock:
-            if self.is_known:
-                return
+            known = self._cameras if self.is_known else self._recalled()
+            if known is not None or self._hinted:
+                self._set({**(known or {}), **self._hinted})
+
+    def _recalled(self) -> dict[str, Camera] | None:
+        try:
+            held = dict(json.loads(self._cache.read_text("utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            log.warning("no cameras remembered: %s", error)
+            return None
+        cameras = {}
+        for name, each in held.items():
             try:
-                held = json.loads(self._cache.read_text("utf-8"))
-                self._set({name: decode(json.dumps(each).encode(), name=name) for name, each in held.items()})
-            except (OSError, ValueError, InvalidCameraError, InvalidNameError) as error:
-                log.warning("no cameras remembered: %s", error)
+                cameras[name] = decode(json.dumps(each).encode(), name=name)
+            except (InvalidCameraError, InvalidNameError) as error:
+                log.warning("a camera is not remembered: %s", error)
+        return cameras
 
     def _watch_for_ever(self) -> None:
         while not self._ended:
@@ -108,7 +135,9 @@ class Roster:
                         self._hint(entry)
             except UnavailableError as error:
                 log.warning("cameras are not watched: %s", error)
-                self._look.wait(RETRY_S)
+            except Exception:  # as above
+                log.exception("cameras are not watched")
+            time.sleep(RETRY_S)
 
     def _hint(self, entry: KeyValueEntry) -> None:
         try:
@@ -117,11 +146,14 @@ class Roster:
             log.warning("the copy of a camera is ignored: %s", error)
             return
         with self._lock:
-            self._copy[entry.key] = camera
-            if camera is not None and self._cameras.get(entry.key) != camera:
-                self._set({**self._cameras, entry.key: camera})
-        if camera is None and entry.key in self._cameras:
-            self._look.set()  # a wiped copy takes no camera away: the objects decide
+            self._copied.add(entry.key)
+            if camera == self._cameras.get(entry.key):
+                return
+            if camera is None:  # a wiped copy takes no camera away: the objects decide
+                self._hinted.pop(entry.key, None)
+            else:
+                self._hinted[entry.key] = camera
+        self._look.set()
 
     def _set(self, cameras: dict[str, Camera]) -> None:
         if self.is_known and cameras == self._cameras:
@@ -133,19 +165,37 @@ class Roster:
     def _remember(self, cameras: Mapping[str, Camera]) -> None:
         draft = self._cache.with_suffix(".part")
         try:
+            body = json.dumps({name: json.loads(encode(each)) for name, each in cameras.items()})
+            draft.unlink(missing_ok=True)
             # Sources hold passwords.
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-                json.dump({name: json.loads(encode(each)) for name, each in cameras.items()}, file)
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+                file.write(body)
             draft.replace(self._cache)
-        except OSError as error:
+        except (OSError, SluiceError) as error:
             log.warning("cameras are not remembered: %s", error)
 
     def _mend_copy(self) -> None:
+        """Asked of the copy itself: a bucket that was wiped tells no watcher."""
         with self._lock:
-            named = {*self._cameras, *(name for name, each in self._copy.items() if each is not None)}
-            differing = [name for name in sorted(named) if self._copy.get(name) != self._cameras.get(name)]
-        for name in [each for each in differing if each not in self.problems][:MOST_MENDED]:
+            cameras, named = self._cameras, sorted({*self._cameras, *self._copied} - set(self.problems))
+        try:
+            entries = self._bus.bucket(CAMERAS.name)
+            differing = [name for name in named if not _says(entries.get(name), cameras.get(name))]
+        except UnavailableError as error:
+            log.warning("the copy of the cameras is not compared: %s", error)
+            return
+        for name in differing[:MOST_MENDED]:
             warning = mirror(self._store, self._bus, name)
             if warning:
                 log.warning("%s", warning)
                 return
+        self._copied = {*cameras}
+
+
+def _says(entry: KeyValueEntry | None, camera: Camera | None) -> bool:
+    if entry is None or camera is None:
+        return entry is None and camera is None
+    try:
+        return decode(entry.value or b"", name=camera.name) == camera
+    except (InvalidCameraError, InvalidNameError):
+        return False
