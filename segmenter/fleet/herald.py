@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sluice import events
 from sluice.bus import Bus
-from sluice.errors import SluiceError, UnavailableError
+from sluice.errors import UnavailableError
 from sluice.names import event_id, subject
 
 MOST: Final = 2000
@@ -60,8 +60,8 @@ class Herald:
                 with self._changed:
                     self._changed.wait(RETRY_S)
                 continue
-            except SluiceError:
-                log.exception("an event that cannot be published")
+            except Exception:  # one event that cannot be published must not keep the others
+                log.exception("an event is not published")
             with self._changed:
                 if self._waiting and self._waiting[0] is data:
                     self._waiting.popleft()

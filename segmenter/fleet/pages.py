@@ -106,7 +106,9 @@ def _line(name: str, labels: str, value: float) -> str:
 
 
 def _camera(report: Mapping[str, Any]) -> str:
-    return f'camera="{report["camera"]}"'  # a camera's id needs no escapes
+    # An object that is no camera's is told by its key, which may hold anything.
+    name = str(report["camera"]).replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+    return f'camera="{name}"'
 
 
 def _age_s(report: Mapping[str, Any], now_ms: int) -> float | None:

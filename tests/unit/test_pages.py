@@ -85,6 +85,16 @@ def test_a_camera_without_chunks_has_no_age() -> None:
     assert [each.labels["camera"] for each in ages] == ["gate"]
 
 
+def test_any_name_can_be_shown() -> None:
+    """An object that is no camera's is told by its key."""
+    strange = 'cameras/a"b\\c\nd.json'
+
+    page = metrics_page([{"camera": strange}], [], now_ms=0, events_lost=0, clock_steps=0).decode()
+
+    found = {each.name: each for each in text_string_to_metric_families(page)}
+    assert found["sluice_camera_packets"].samples[0].labels == {"camera": strange}
+
+
 def test_every_number_is_a_field_of_a_report() -> None:
     """A field that was renamed would be 0 for ever."""
     assert {*COUNTERS, *GAUGES} <= {each.name for each in fields(CameraReport)}
