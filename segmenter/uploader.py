@@ -39,6 +39,7 @@ class Uploader:
         self._stored, self._clock, self._jitter = stored, clock, jitter
         self._session: int | None = None
         self._run: str | None = None
+        self._follows_ms: int | None = None  # where the chunk before ends; None when it is lost
         self._next_seq = self._floor_ms = 0
         self._opening = False
         self._init: tuple[int, str] | None = None  # session and hash of the init put last
@@ -85,6 +86,7 @@ class Uploader:
             self._put(spooled, spooled.name)
         except StoreError:
             self._spool.refuse(spooled)  # no time mends it, and others wait behind it
+            self._follows_ms = None
             return True
         self._spool.remove(spooled)
         self._stored(spooled.name)
@@ -93,7 +95,9 @@ class Uploader:
     def _named(self, spooled: Spooled) -> Spooled | None:
         if self._session is not None and self._clock() >= self._watch_s:
             self._check_fence(self._session)
-        if self._session is None or spooled.cut.run != self._run:
+        # Media time is continuous within a session: it ends where a chunk was dropped.
+        follows = spooled.cut.run == self._run and spooled.cut.start_ms == self._follows_ms
+        if self._session is None or not follows:
             self.end_session()
             began = start_session(self._store, self._camera)
             self._watch_s = self._clock() + WATCH_S
@@ -106,7 +110,9 @@ class Uploader:
             floor_ms=self._floor_ms,
             opening=self._opening,
         )
-        return self._spool.give_name(spooled, name)
+        named = self._spool.give_name(spooled, name)
+        self._follows_ms = spooled.cut.start_ms + spooled.cut.duration_ms if named else None
+        return named
 
     def _count(self, name: ChunkName) -> None:
         """A name once given is taken, whatever becomes of its chunk; one that a dead process gave is its session's."""

@@ -158,6 +158,28 @@ def test_each_run_is_a_session_of_its_own(line: Line) -> None:
     assert names[1].init_key in line.store.asked[-1][1] or ("put", names[1].init_key) in line.store.asked
 
 
+def test_a_session_ends_where_a_chunk_was_dropped(line: Line) -> None:
+    """Media time is continuous within a session."""
+    for number in (0, 1, 3, 4):
+        line.spool.add(a_cut(number))
+
+    line.drain()
+
+    assert [(name.session, name.seq) for name in line.stored] == [(1, 1), (1, 2), (2, 3), (2, 4)]
+    assert [name.activity for name in line.stored] == ["opening", "active", "opening", "active"]
+
+
+def test_a_session_ends_where_the_store_refused_a_chunk(line: Line) -> None:
+    """Its seq is used up, but its time is missing."""
+    line.store.refused = ("0000000002",)
+    for number in range(3):
+        line.spool.add(a_cut(number))
+
+    line.drain()
+
+    assert [(name.session, name.seq) for name in line.stored] == [(1, 1), (2, 3)]
+
+
 def test_no_chunk_starts_before_what_is_there(line: Line) -> None:
     """The machine's clock was set back: readers take the order of names for the order of time."""
     line.spool.add(a_cut(100, run="a"))
