@@ -22,10 +22,11 @@ IMPORTERS = {
     "flask": {"sluice/serving.py", "triggers/bridge"},
     "gunicorn": {"sluice/serving.py"},
     "minio": {"sluice/s3", "sluice/preparation"},
+    "onnx": {"sluice/models"},
     "nats": {"sluice/jetstream", "sluice/local"},
     "prometheus_client": {"sluice/telemetry.py"},
     "tritonclient": {"sluice/inference.py"},
-    "yaml": {"sluice/local", "sluice/cli/camera_file.py"},
+    "yaml": {"functions/sweep", "sluice/local", "sluice/cli/camera_file.py"},
 }
 """Who may import a library: a file, or a folder. boto3 is the tests' foreign client only (docs/adr/0002)."""
 

@@ -113,7 +113,7 @@ def _planned(options: Options, state: State) -> Runtime:
     if absent:
         raise SettingsError((f"no folder of manifests: {', '.join(absent)}",))
     secrets = load_or_create(state.folder / "secrets")
-    values = servers.values(servers.addresses(state), secrets)
+    values = servers.values(servers.addresses(state), secrets, options.manifests)
     manifests = read(options.manifests, values)
     plan = servers.plan(state, secrets, with_minio=options.with_minio, with_triton=options.with_triton)
     return Runtime(options=options, state=state, secrets=secrets, plan=plan, values=values, manifests=manifests)

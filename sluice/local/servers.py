@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -47,7 +47,6 @@ def addresses(state: State) -> dict[str, str]:
         "nats": f"nats://127.0.0.1:{state.port('nats')}",
         # Where none is, a part that needs it finds nobody and says so; the others do not care.
         "triton": os.environ.get("SLUICE_TRITON_URL") or f"127.0.0.1:{state.port('triton-grpc')}",
-        # Volumes are folders here, and cameras that push RTMP come to a port of this machine.
         "spool": str(state.folder / "data" / "spool"),
         "rtmp": f"rtmp://127.0.0.1:{state.port('rtmp', wanted=RTMP_PORT)}",
     }
@@ -118,7 +117,7 @@ def _triton(state: State) -> tuple[Program | None, tuple[str, ...]]:
     from sluice.local.triton import TritonPorts, assemble, forget_shared_memory, triton_program
 
     repository = state.folder / "data" / "models"
-    absent = assemble(repository)
+    absent = assemble(repository, added=state.folder / "models")
     forget_shared_memory(repository)
     ports = TritonPorts(
         http=state.port("triton-http"), grpc=state.port("triton-grpc"), metrics=state.port("triton-metrics")
@@ -128,7 +127,7 @@ def _triton(state: State) -> tuple[Program | None, tuple[str, ...]]:
     return program, notice
 
 
-def values(found: Mapping[str, str], secrets: Secrets) -> dict[str, Mapping[str, str]]:
+def values(found: Mapping[str, str], secrets: Secrets, manifests: Sequence[Path]) -> dict[str, Mapping[str, str]]:
     """What ConfigMap `sluice` and the Secrets `sluice-<part>` hold on this machine."""
     held: dict[str, Mapping[str, str]] = {
         f"Secret/sluice-{part}": secrets.part(part) for part in secrets.parts if part not in _HIDDEN
@@ -139,7 +138,9 @@ def values(found: Mapping[str, str], secrets: Secrets) -> dict[str, Mapping[str,
         "SLUICE_BUCKET": BUCKET,
         "SLUICE_NATS_URL": found["nats"],
         "SLUICE_TRITON_URL": found["triton"],
+        # Volumes are folders here: the spool's, and that of the Triggers, which are read where they are.
         "SLUICE_SPOOL": found["spool"],
+        "SLUICE_TRIGGERS": os.pathsep.join(str(folder.absolute()) for folder in manifests),
         "SLUICE_RTMP_PORT": found["rtmp"].rpartition(":")[2],
     }
     return held

@@ -40,7 +40,7 @@ class State:
             raise SettingsError((f"a runtime runs in {self.folder} already: sluice status, sluice down",)) from error
 
     def port(self, name: str, *, wanted: int | None = None) -> int:
-        """The loopback port of *name*: the same at each start while nobody else takes it; at first *wanted*, if free."""
+        """The loopback port of *name*, at first *wanted*: the same at each start while nobody else takes it."""
         port = self._ports.get(name)
         if port is None and wanted is not None and _is_free(wanted):
             port = self._ports[name] = wanted

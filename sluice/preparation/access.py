@@ -74,6 +74,13 @@ BRIDGE: Final = Rights(
     ),
     subscribe=("_INBOX.bridge.>",),
 )
+SWEEP: Final = Rights(
+    read=("state/sweep/*", "cameras/*"),
+    write=("state/sweep/*",),
+    listing=("chunks/*", "results/*"),
+    publish=("sluice.intake.sure",),
+    subscribe=("_INBOX.sweep.>",),
+)
 SEGMENTER: Final = Rights(
     read=("state/segmenter/*", "cameras/*"),
     write=("chunks/*", "init/*", "state/segmenter/*"),
@@ -98,6 +105,7 @@ PARTS: Final[Mapping[str, Rights]] = {
     "bridge": BRIDGE,
     "inspect": function("inspect", "health"),
     "detect": function("detect", "detections", models=True, also=("cameras/*",)),
+    "sweep": SWEEP,
     "segmenter": SEGMENTER,
     "minio": MINIO,
     ADMIN: Rights(),

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sluice.local.knative.filters import passes
+from sluice.filters import passes
 
 EVENT = {
     "type": "dev.sluice.chunk.stored.v1",

@@ -12,6 +12,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from sluice.errors import InvalidEventError, UnavailableError
+from sluice.filters import passes
 from sluice.local.cancellation import heed_cancellation
 from sluice.local.knative.broker import (
     ACK_WAIT_S,
@@ -23,7 +24,6 @@ from sluice.local.knative.broker import (
     decode,
     error_extensions,
 )
-from sluice.local.knative.filters import passes
 from sluice.local.knative.wire import CloudEvent, from_http, to_headers
 from sluice.local.manifests.specs import Destination, Trigger
 

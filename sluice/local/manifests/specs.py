@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sluice.local.knative.filters import Filter
+from sluice.filters import Filter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""Announces again what a Trigger promises and no mark in the bucket shows."""

@@ -1,0 +1,175 @@
+"""One round of a camera: its chunks beside the marks of each work, and what is announced again."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Final
+
+import msgspec
+
+from functions.sweep.marks import DEEP_EVERY, LATE_MS, Promised, Stored, SweepState, advanced, attempt, missing
+from functions.sweep.promises import Promise
+from sluice import events, names, telemetry
+from sluice.bus import Bus
+from sluice.cameras import InvalidCameraError, load
+from sluice.contracts.camera import Camera
+from sluice.contracts.chunk import ChunkRef, ChunkStored
+from sluice.contracts.envelope import Event
+from sluice.errors import ConflictError, InvalidNameError, ObjectNotFoundError
+from sluice.names import CHUNKS, ChunkName, parse_chunk_key, parse_result_key, state_key
+from sluice.store import ObjectStore
+
+FUNCTION: Final = "sweep"
+SURE: Final = "sluice.intake.sure"
+MOST_CHUNKS: Final = 5000
+"""Of a camera in a round: four hours. What is beyond waits for the next, as the watermark moves on."""
+MOST_ANNOUNCED: Final = 500
+"""Of a camera in a round."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """What a round of one camera did."""
+
+    looked_at: int
+    announced: int
+
+
+def sweep_camera(
+    name: str, promises: Sequence[Promise], *, store: ObjectStore, bus: Bus, bucket: str, now_ms: int
+) -> Round:
+    """Announce what is missing; raises UnavailableError. Two at once announce under the same ids."""
+    state, etag = _state(store, name)
+    camera = _camera(store, name)
+    works = {work: promise for promise in promises for work in promise.works(camera)}
+    held = {work: state.works.get(work) or Promised(since_ms=now_ms) for work in works}
+    chunks = list(_chunks(store, name, _from(held, state.round, now_ms)))
+    late: dict[str, Stored] = {}
+    for work, promise in works.items():
+        mine = [each for each in chunks if promise.covers(each.name)]
+        done = _done(store, work, name, mine)
+        lacking = missing(mine, done, held[work], now_ms=now_ms)
+        late |= {each.name.key: each for each in lacking}
+        reached = advanced(mine, done, held[work], now_ms=now_ms)
+        held[work] = replace(held[work], done=reached, tries=held[work].tries + len(lacking))
+    announced = sorted(late.values(), key=lambda each: each.name.key)[:MOST_ANNOUNCED]
+    for each in announced:
+        announce(each, bus=bus, bucket=bucket, now_ms=now_ms)
+    _keep(store, name, SweepState(round=state.round + 1, works=held), etag)
+    return Round(looked_at=len(chunks), announced=len(announced))
+
+
+def announce(stored: Stored, *, bus: Bus, bucket: str, now_ms: int) -> None:
+    """Hand the chunk to the bridge once more, as an event."""
+    count = attempt((now_ms - stored.modified_ms) / 1000)
+    event = chunk_stored(stored, bucket=bucket, count=count)
+    headers, payload = events.to_nats(event)
+    telemetry.current().count("sweep_announced", camera=stored.name.camera)
+    bus.publish(SURE, payload, message_id=event.id, headers=headers)
+
+
+def chunk_stored(stored: Stored, *, bucket: str, count: int) -> Event[ChunkStored]:
+    """The event of a chunk, as the bridge would make it of the bucket's announcement."""
+    name = stored.name
+    chunk = ChunkRef(
+        bucket=bucket,
+        key=name.key,
+        camera=name.camera,
+        start=datetime.fromtimestamp(name.start_ms / 1000, tz=UTC),
+        duration_ms=name.duration_ms,
+        session=name.session,
+        seq=name.seq,
+        activity=name.activity,
+        init_key=name.init_key,
+        size_bytes=stored.size_bytes,
+        etag=stored.etag,
+    )
+    identity = names.event_id(ChunkStored.TYPE, name.key, count)
+    return events.new(ChunkStored(chunk=chunk), part=FUNCTION, camera=name.camera, event_id=identity, attempt=count)
+
+
+def _state(store: ObjectStore, camera: str) -> tuple[SweepState, str | None]:
+    """One that cannot be read counts as lost: promises begin anew."""
+    try:
+        found = store.get(state_key(FUNCTION, camera))
+    except ObjectNotFoundError:
+        return SweepState(), None
+    try:
+        return msgspec.json.decode(found.body, type=SweepState), found.etag
+    except msgspec.DecodeError:
+        return SweepState(), found.etag
+
+
+def _keep(store: ObjectStore, camera: str, state: SweepState, etag: str | None) -> None:
+    body = msgspec.json.encode(state)
+    try:
+        if etag is None:
+            store.create(state_key(FUNCTION, camera), body)
+        else:
+            store.replace(state_key(FUNCTION, camera), body, etag=etag)
+    except ConflictError:
+        telemetry.current().count("sweep_conflicts")  # another sweeper was here: it announced under the same ids
+
+
+def _camera(store: ObjectStore, name: str) -> Camera | None:
+    try:
+        return load(store, name)
+    except (ObjectNotFoundError, InvalidCameraError):
+        return None
+
+
+def _from(held: dict[str, Promised], number: int, now_ms: int) -> str:
+    """Where to begin: behind what all works have done; every tenth round an hour earlier."""
+    done = min((each.done for each in held.values()), default="")
+    if not done:
+        earliest = min((each.since_ms for each in held.values()), default=now_ms)
+        return _key_at(earliest - LATE_MS)
+    if number % DEEP_EVERY:
+        return done
+    return _key_at(parse_chunk_key(done).start_ms - LATE_MS, camera=parse_chunk_key(done).camera)
+
+
+def _key_at(start_ms: int, *, camera: str = "") -> str:
+    """The least key of that start; without a camera, only its part after the prefix counts."""
+    return ChunkName(
+        start_ms=max(0, start_ms),
+        duration_ms=0,
+        session=0,
+        seq=0,
+        activity="active",
+        init="0" * 8,
+        camera=camera or "camera",
+    ).key
+
+
+def _chunks(store: ObjectStore, camera: str, after: str) -> Iterator[Stored]:
+    prefix = f"{CHUNKS}{camera}/"
+    tail = after.removeprefix(CHUNKS).partition("/")[2]
+    for each in islice(store.list(prefix, after=prefix + tail), MOST_CHUNKS):
+        try:
+            name = parse_chunk_key(each.key)
+        except InvalidNameError:
+            continue
+        modified_ms = round(each.modified.timestamp() * 1000)
+        yield Stored(name=name, modified_ms=modified_ms, size_bytes=each.size_bytes, etag=each.etag)
+
+
+def _done(store: ObjectStore, work: str, camera: str, chunks: Sequence[Stored]) -> dict[str, int]:
+    """By key of a chunk, when it got its mark; of those that are looked at."""
+    if not chunks:
+        return {}
+    function, _, model = work.partition("-")
+    prefix = f"results/{work}/{camera}/"
+    last = chunks[-1].name.result_key(function, model or None)
+    # The result's key sorts as the chunk's: begin right before the first.
+    first = chunks[0].name.result_key(function, model or None)
+    found: dict[str, int] = {}
+    for each in store.list(prefix, after=first[:-1]):
+        if each.key > last:
+            break
+        try:
+            found[parse_result_key(each.key).chunk.key] = round(each.modified.timestamp() * 1000)
+        except InvalidNameError:
+            continue
+    return found
