@@ -96,7 +96,9 @@ _container = fields(
     },
     need=("command",),
 )
-_volume = fields({"name": _name, **dict.fromkeys(("emptyDir", "persistentVolumeClaim", "configMap"), anything)}, need=("name",))
+_volume = fields(
+    {"name": _name, **dict.fromkeys(("emptyDir", "persistentVolumeClaim", "configMap"), anything)}, need=("name",)
+)
 _POD: Final[dict[str, Rule]] = {
     "containers": listing(_container, at_least=1, at_most=1),
     "volumes": listing(_volume),
