@@ -2,8 +2,6 @@
 
 import hashlib
 import os
-import shutil
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +11,12 @@ import numpy as np
 from sluice.errors import UnavailableError, UnusableInputError
 from sluice.inference import TritonDetector
 from sluice.local.program import Program
-from sluice.local.tools import ROOT, find_data
+from sluice.models.repository import CATALOGUE, MODELS, assemble
 from sluice.settings import DetectorSettings
 
-MODELS = ROOT / "infra" / "triton" / "model_repository"
-CATALOGUE = ROOT / "infra" / "triton" / "models.toml"
 PROBE = "squares"
 """The model that says whether the server works; it needs no weights, so it is always there."""
+__all__ = ["CATALOGUE", "MODELS", "TritonPorts", "assemble", "forget_shared_memory", "infers", "triton_program"]
 EXIT_TIMEOUT_S = 10
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (not a temporary file: the python backend's fixed place)
 
@@ -31,25 +28,6 @@ class TritonPorts:
     http: int
     grpc: int
     metrics: int
-
-
-def assemble(repository: Path, *, models: Path = MODELS, catalogue: Path = CATALOGUE) -> tuple[str, ...]:
-    """Copy all models whose weights are here into a new *repository*; returns the names of those left out."""
-    wanted = [each for each in tomllib.loads(catalogue.read_text("utf-8")).get("data", []) if "into" in each]
-    absent: list[str] = []
-    shutil.rmtree(repository, ignore_errors=True)
-    for model in sorted(path for path in models.iterdir() if path.is_dir()):
-        weights = {
-            each["into"]: find_data(each["name"]) for each in wanted if each["into"].startswith(f"{model.name}/")
-        }
-        if None in weights.values():
-            absent.append(model.name)
-            continue
-        shutil.copytree(model, repository / model.name, ignore=shutil.ignore_patterns("__pycache__"))
-        for place, file in weights.items():
-            if file is not None:
-                shutil.copyfile(file, repository / place)
-    return tuple(absent)
 
 
 def triton_program(*, home: Path, repository: Path, ports: TritonPorts, log: Path) -> Program:

@@ -1,0 +1,1 @@
+"""What makes a model repository: graphs are edited, folders written. Needs `onnx`; what serves does not."""
