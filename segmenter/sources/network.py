@@ -166,10 +166,7 @@ class NetworkConnection:
         video_index, audio_index = video.index, -1 if audio is None else audio.index
         tick_s = float(video.time_base)
         pace, began = Pace(self._stopped.wait, ahead_s=AHEAD_S), self._seen
-        # All tracks: the library's time-out knows packets, not whose they are.
-        for packet in self._input.demux():
-            if self._stopped.is_set():
-                raise self._error("stopped", "no longer wanted")
+        for packet in self._awaited():
             if packet.stream_index == video_index and packet.size:
                 if packet.size > PACKET_BYTES:
                     raise self._error("too-large", f"expected pictures of at most {PACKET_BYTES} bytes")
@@ -183,6 +180,20 @@ class NetworkConnection:
                 return
             elif packet.stream_index == audio_index and 0 < packet.size <= PACKET_BYTES:
                 yield packet
+
+    def _awaited(self) -> Iterator[AnyPacket]:
+        """Packets of all tracks: the library's time-out does not know whose they are."""
+        packets, asked = self._input.demux(), time.monotonic()
+        for packet in packets:
+            waited = time.monotonic() - asked
+            if self._stopped.is_set():
+                raise self._error("stopped", "no longer wanted")
+            yield packet
+            asked = time.monotonic()
+            if waited >= self._silent_s:
+                # When its time is out the library gives the packet that it held, and would wait as long again.
+                self._seen = asked - waited
+                return
 
     def _silence(self) -> SourceError | None:
         """Silence, whatever the library makes of it: an end, an error of its own."""

@@ -1,6 +1,8 @@
 """Sources that are pulled, against real peers and against hostile ones."""
 
 import contextlib
+import os
+import signal
 import socket
 import struct
 import threading
@@ -295,7 +297,28 @@ def test_a_stream_that_falls_silent_is_noticed(clip: Path) -> None:
         found = failure(f"http://{address}/")
 
     assert found.reason == "silent"
-    assert SILENT_S <= time.monotonic() - began < SILENT_S + 3
+    assert SILENT_S <= time.monotonic() - began < SILENT_S + 1.5
+
+
+def test_a_camera_that_hangs_is_noticed_once_its_time_is_out(clip: Path, tmp_path: Path) -> None:
+    """Not twice that: the library gives a packet it held when its time is out, and begins to wait anew."""
+    server = RtspServer(rtsp_binary(), tmp_path, {"camera": looped(clip)})
+    server.start()
+    pid, hung, seen = server._process.pid, 0.0, 0  # type: ignore[union-attr]  # it was started
+    try:
+        with pytest.raises(SourceError) as failed:
+            for _ in opened(server.rtsp("camera")).packets():
+                seen += 1
+                if seen == 50:
+                    os.kill(pid, signal.SIGSTOP)
+                    hung = time.monotonic()
+        took_s = time.monotonic() - hung
+    finally:
+        os.kill(pid, signal.SIGCONT)
+        server.stop()
+
+    assert failed.value.reason == "silent"
+    assert SILENT_S - 0.5 <= took_s < SILENT_S + 1.5
 
 
 def _and_then_nothing(piece: bytes) -> Answer:
