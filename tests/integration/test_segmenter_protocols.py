@@ -114,7 +114,7 @@ def test_the_test_pattern_counts_its_frames(recorded: Recorded) -> None:
     session = recorded.session(PATTERN)
 
     numbers = list[int]()
-    for chunk in session.chunks:
+    for chunk in session.chunks[:-1]:  # where the last was cut, pictures shown earlier were still to come
         numbers += sorted(_numbers(chunk.body))
     assert all(after == before + 1 for before, after in pairwise(numbers)), numbers
 
