@@ -18,4 +18,10 @@ class SegmenterSettings:
     silent_s: float = setting("SLUICE_SILENT_S", "seconds without a packet after which a camera is dead", 10.0)
     cameras_a_worker: int = setting("SLUICE_CAMERAS_A_WORKER", "cameras in one worker process, at most", 16)
     refresh_s: float = setting("SLUICE_CAMERAS_REFRESH_S", "seconds between two listings of cameras/", 60.0)
+    watch_s: float = setting(
+        "SLUICE_WATCH_S", "seconds between two looks whether another segmenter records the same camera", 30.0
+    )
+    takeover_s: float = setting(
+        "SLUICE_TAKEOVER_S", "seconds without a chunk after which a camera is taken over from another segmenter", 90.0
+    )
     drain_s: float = setting("SLUICE_DRAIN_S", "seconds for the open chunks to reach the store at the end", 8.0)

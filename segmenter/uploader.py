@@ -29,6 +29,7 @@ class Uploader:
         *,
         camera: str,
         stored: Callable[[ChunkName], None] = lambda _: None,
+        watch_s: float = WATCH_S,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -36,7 +37,7 @@ class Uploader:
         self.trouble: str | None = None
         """Why the last step failed; None when it did not."""
         self._store, self._spool, self._camera = store, spool, camera
-        self._stored, self._clock, self._jitter = stored, clock, jitter
+        self._stored, self._clock, self._jitter, self._every_s = stored, clock, jitter, watch_s
         self._session: int | None = None
         self._run: str | None = None
         self._follows_ms: int | None = None  # where the chunk before ends; None when it is lost
@@ -100,7 +101,7 @@ class Uploader:
         if self._session is None or not follows:
             self.end_session()
             began = start_session(self._store, self._camera)
-            self._watch_s = self._clock() + WATCH_S
+            self._watch_s = self._clock() + self._every_s
             self._session, self._run, self._opening = began.number, spooled.cut.run, True
             self._next_seq, self._floor_ms = began.next_seq, began.floor_ms
         name = spooled.cut.name(
@@ -137,7 +138,7 @@ class Uploader:
         except FencedError:
             self._session = self._checkpoint_s = None
             raise
-        self._watch_s = self._clock() + WATCH_S
+        self._watch_s = self._clock() + self._every_s
 
     def _checkpoint(self) -> None:
         if self._session is None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from segmenter.cutter import CutChunk, Cutter
-from segmenter.fleet.standby import is_free
+from segmenter.fleet.standby import SILENT_S, is_free
 from segmenter.fleet.uploads import Uploads
 from segmenter.numbering import FencedError
 from segmenter.reader import Reader
@@ -20,14 +20,13 @@ from segmenter.report import CONNECTING, FENCED, OFFLINE, ONLINE, PAUSED, Camera
 from segmenter.source import Source, SourceError
 from segmenter.spool import Dropped, Limits, Spool
 from segmenter.timeline import Clock
-from segmenter.uploader import Uploader
+from segmenter.uploader import WATCH_S, Uploader
 from sluice import telemetry
 from sluice.contracts.camera import Camera, CameraOffline, CameraOnline, ChunksDropped
 from sluice.errors import UnavailableError
 from sluice.names import ChunkName
 from sluice.store import ObjectStore
 
-STANDBY_S: Final = 30.0
 DROPS_S: Final = 10.0
 """Losses of as long are one event."""
 
@@ -44,6 +43,9 @@ class Services:
     source_of: Callable[[Camera], Source]
     tell: Callable[[Any], None]
     """Takes an event's data."""
+    watch_s: float = WATCH_S
+    """Between two looks whether another segmenter records a camera."""
+    takeover_s: float = SILENT_S
     reader: Callable[..., Reader] = Reader
 
 
@@ -67,7 +69,9 @@ class Channel:
         self._told_s = float("-inf")
         # Raises UnavailableError while the process before still holds the folder.
         self._spool = Spool(services.spools / camera.name, limits=services.limits, dropped=self._lost_chunk)
-        self._uploader = Uploader(services.store, self._spool, camera=camera.name, stored=self._stored)
+        self._uploader = Uploader(
+            services.store, self._spool, camera=camera.name, stored=self._stored, watch_s=services.watch_s
+        )
 
     def start(self) -> None:
         """Read, unless it is paused, and upload what the spool holds."""
@@ -100,7 +104,7 @@ class Channel:
             return self._uploader.step()
         except FencedError as error:
             self._fence(error)
-            return STANDBY_S
+            return self._services.watch_s
 
     @property
     def is_drained(self) -> bool:
@@ -227,16 +231,17 @@ class Channel:
         self._spool.forget_unnamed("fenced")
 
     def _stand_by(self) -> float:
+        services, name = self._services, self.camera.name
         try:
-            free = is_free(self._services.store, self.camera.name, now_ms=self._services.clock.wall_ms())
+            free = is_free(services.store, name, now_ms=services.clock.wall_ms(), silent_s=services.takeover_s)
         except UnavailableError:
-            return STANDBY_S
+            return self._services.watch_s
         if free:
             with self._control:
                 self._fenced = False
                 self._read()
             return 0.0
-        return STANDBY_S
+        return self._services.watch_s
 
 
 def _of_source(camera: Camera) -> tuple[object, ...]:

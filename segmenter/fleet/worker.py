@@ -186,6 +186,8 @@ def _worker(wire: socket.socket, settings: SegmenterSettings, store: StoreSettin
         clock=Clock(),
         spools=Path(settings.spool),
         limits=Limits(max_bytes=settings.spool_max_bytes, max_age_s=settings.spool_max_age_s),
+        watch_s=settings.watch_s,
+        takeover_s=settings.takeover_s,
         source_of=lambda camera: source_of(camera, silent_s=settings.silent_s),
         tell=lambda event: worker.tell(event),  # noqa: PLW0108 (the worker comes after)
     )
