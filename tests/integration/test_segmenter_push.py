@@ -52,11 +52,10 @@ class Way:
     @property
     def most_missed(self) -> int:
         """Pictures that may be missing at both ends together."""
-        if self.is_pushed:
-            return 0
-        # Nobody says that a datagram was the last, and MPEG-TS has a picture whole when another one follows. RTP of
-        # H.264 does not say before the second keyframe when the first pictures are decoded.
-        return 2 + (GOP if "-f rtp " in self.command else 0)
+        # Matroska does not say when pictures are decoded, nor does RTP of H.264: that is found out first.
+        untold = 2 * GOP if "-f matroska" in self.command or "-f rtp " in self.command else 0
+        # Nobody says that a datagram was the last, and MPEG-TS has a picture whole when another one follows.
+        return untold if self.is_pushed else untold + 2
 
     def filled(self, segmenter: SegmenterProcess, clip: Path) -> list[str]:
         """As whoever reads the document fills it in."""
