@@ -105,7 +105,7 @@ def test_a_reader_that_has_slept_begins_anew(faked: FakeTime) -> None:
     faked.now += 60
 
     with pytest.raises(SourceError, match=r"^ended: nothing was read for"):
-        list(packets)
+        list(islice(packets, 1000))
 
 
 def test_no_number_comes_twice_after_a_reconnect(faked: FakeTime) -> None:
@@ -290,14 +290,14 @@ def test_the_square_and_the_strip_agree() -> None:
     assert found.max(axis=0).tolist() == [round(y1 * 360) - 1, round(x1 * 640) - 1]
 
 
-def marked_packets(codec: str, container: str) -> Iterator[tuple[Any, bytes]]:
+def marked_packets(codec: str, container: str) -> Iterator[tuple[Any, bytes, bytes]]:
     clip = pattern_clip(size=(160, 96), seconds=1, bf=0, codec=codec, container=container)
     length_size = 4 if container == "mp4" else None
     with av.open(io.BytesIO(clip), "r") as source:
         stream = source.streams.video[0]
         for at, each in enumerate(packet for packet in source.demux(stream) if packet.size):
             name = {"h264": "h264", "h265": "hevc"}[codec]
-            yield stream, numbered(memoryview(each), 10**11 + at, codec=name, length_size=length_size)
+            yield stream, bytes(each), numbered(memoryview(each), 10**11 + at, codec=name, length_size=length_size)
 
 
 @pytest.mark.parametrize("container", ["mp4", "mpegts"])
@@ -307,9 +307,11 @@ def test_a_numbered_packet_decodes_as_before(codec: str, container: str) -> None
     marked = list(marked_packets(codec, container))
     decoder = marked[0][0].codec_context
 
-    frames = [frame for _, body in marked for frame in decoder.decode(av.Packet(body))] + decoder.decode(None)
+    frames = [frame for *_, body in marked for frame in decoder.decode(av.Packet(body))] + decoder.decode(None)
 
-    assert [frame_number(body) for _, body in marked] == [10**11 + at for at in range(25)]
+    if container == "mpegts":  # which has a delimiter before each frame
+        assert all(body.startswith(before[:6]) for _, before, body in marked)
+    assert [frame_number(body) for *_, body in marked] == [10**11 + at for at in range(25)]
     assert [read_strip(frame.to_ndarray(format="rgb24")).number for frame in frames] == list(range(25))
 
 
