@@ -29,7 +29,8 @@ IDLE_UNDER: Final = 1.3
 IDLE_SHARE: Final = 0.2
 """Of a keyframe's bytes: larger P-frames carry movement or noise, whatever the camera's rest may be."""
 CONTRAST: Final = 2.0
-"""Frames that are all keyframes have no share: there rest is known only after something else was seen as well."""
+"""Times rest: who has never shown as much may be moving all the time, as a fan or a distant road does. Rest is proven
+once something else was seen beside it, and stays so while it does not rise."""
 SLICE: Final = 8
 """Frames; the busiest slice counts, as somebody who crosses in half a second is gone from the mean of three."""
 
@@ -43,6 +44,7 @@ class Activity:
         self._levels: deque[float] = deque()
         self._sorted: list[float] = []
         self._intra_only = False
+        self._proven: float | None = None
         self._state = UNKNOWN
 
     def seen(self, size: int, *, keyframe: bool) -> None:
@@ -68,10 +70,13 @@ class Activity:
         """Begin anew: the encoder was set otherwise, or it is another camera."""
         self._levels.clear()
         self._sorted.clear()
+        self._proven = None
         self._state = UNKNOWN
 
     def _judged(self, level: float) -> str:
         rest = self._quantile(QUIET)
+        if level > rest * CONTRAST:
+            self._proven = rest
         if level > rest * ACTIVE_OVER:
             return ACTIVE
         if not self._may_be_idle(level, rest):
@@ -79,9 +84,8 @@ class Activity:
         return IDLE if level <= rest * IDLE_UNDER else self._state
 
     def _may_be_idle(self, level: float, rest: float) -> bool:
-        if self._intra_only:
-            return self._quantile(1 - QUIET) > rest * CONTRAST
-        return level <= IDLE_SHARE
+        proven = self._proven is not None and rest <= self._proven * IDLE_UNDER
+        return proven and (self._intra_only or level <= IDLE_SHARE)
 
     def _quantile(self, share: float) -> float:
         return self._sorted[int((len(self._sorted) - 1) * share)]
