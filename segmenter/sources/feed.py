@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import av
 import av.error
@@ -10,7 +10,9 @@ import av.logging
 from av.container import InputContainer
 
 from segmenter.source import SourceError
+from segmenter.sources.fragments import Fragments
 from segmenter.sources.limits import DECODED, check_limits
+from segmenter.sources.reading import Reader
 from segmenter.tracks import AnyPacket
 
 PROBE_BYTES: Final = 5_000_000
@@ -30,22 +32,12 @@ _ANALYZE_USUAL_S: Final = 9
 _BOXES: Final = (b"ftyp", b"styp", b"moov")
 
 
-class Reader(Protocol):
-    """What brings the bytes."""
-
-    failure: SourceError | None
-    """Why they ended, where that was not in order."""
-
-    def read(self, most: int, /) -> bytes:
-        """At most *most*, as soon as there are some; b"" at the end. May raise SourceError as well."""
-        ...
-
-
 class Feed:
     """The file that the demuxer reads: it says when too much or too little comes of too many bytes."""
 
     def __init__(self, reader: Reader, *, silent_s: float) -> None:
         self._reader = reader
+        self._pieces: Fragments | None = None
         self._head = b""
         self.silent_s = silent_s
         self.packets = 0
@@ -72,6 +64,15 @@ class Feed:
             data, self._head = self._head[:most], self._head[most:]
             return data
         return self._read(most)
+
+    def in_pieces(self) -> None:
+        """It is MP4: without an end the demuxer's index would have none either."""
+        self._reader = self._pieces = Fragments(self._reader, begun=self._head)
+        self._head = b""
+
+    def goes_on(self) -> bool:
+        """Whether there is another piece, for another demuxer."""
+        return self._pieces is not None and self._pieces.goes_on()
 
     def found(self) -> None:
         """The tracks are known: from now on packets are waited for."""
@@ -114,27 +115,34 @@ class FeedConnection:
     ) -> None:
         """*form* as the library names it; else it is told from the first bytes. Raises SourceError."""
         self._feed, self.gather_s = feed, gather_s
-        form = form or form_of(feed)
-        av.logging.set_level(None)
-        analyze_s = _ANALYZE_S.get(form, _ANALYZE_USUAL_S)
-        told = {**_PROBE_OPTIONS, "analyzeduration": str(analyze_s * 1_000_000), **(options or {})}
-        try:
-            self._container: InputContainer = av.open(feed, "r", format=form, options=told, metadata_errors="replace")
-        except (av.error.FFmpegError, MemoryError, ValueError) as error:
-            raise feed.failure or SourceError("garbage", f"not {form}: {_text(error)}") from error
-        try:
-            self._check()
-        except SourceError:
-            self._container.close()
-            raise
+        self._form = form or form_of(feed)
+        if self._form == "mp4":
+            feed.in_pieces()
+        self._options = {**_PROBE_OPTIONS, **(options or {})}
+        self._container = self._opened()
+        self._later: list[InputContainer] = []
         feed.found()
 
-    def _check(self) -> None:
+    def _opened(self) -> InputContainer:
+        av.logging.set_level(None)
+        told = {**self._options, "analyzeduration": str(_ANALYZE_S.get(self._form, _ANALYZE_USUAL_S) * 1_000_000)}
+        try:
+            container = av.open(self._feed, "r", format=self._form, options=told, metadata_errors="replace")
+        except (av.error.FFmpegError, MemoryError, ValueError) as error:
+            raise self._feed.failure or SourceError("garbage", f"not {self._form}: {_text(error)}") from error
+        try:
+            self._check(container)
+        except SourceError:
+            container.close()
+            raise
+        return container
+
+    def _check(self, container: InputContainer) -> None:
         if self._feed.failure is not None:
             raise self._feed.failure
-        check_limits(self._container)
-        if not self._container.streams.video:
-            kinds = ", ".join(sorted({each.type for each in self._container.streams})) or "nothing"
+        check_limits(container)
+        if not container.streams.video:
+            kinds = ", ".join(sorted({each.type for each in container.streams})) or "nothing"
             raise SourceError("unsupported", f"expected a video track, found {kinds}")
 
     @property
@@ -144,10 +152,18 @@ class FeedConnection:
 
     def packets(self) -> Iterator[AnyPacket]:
         """As Connection has it; ends in order where the sender did."""
+        yield from self._demuxed(self._container)
+        while self._feed.goes_on():
+            # The first is what the tracks were taken from, and a packet of the one before may still be in use.
+            if len(self._later) > 1:
+                self._later.pop(0).close()
+            self._later.append(self._opened())
+            yield from self._demuxed(self._later[-1])
+
+    def _demuxed(self, container: InputContainer) -> Iterator[AnyPacket]:
         feed = self._feed
-        streams = (*self._container.streams.video, *self._container.streams.audio)
         try:
-            for packet in self._container.demux(streams):
+            for packet in container.demux((*container.streams.video, *container.streams.audio)):
                 feed.packets += 1
                 if packet.size:  # the library ends by an empty one a track
                     yield packet
@@ -158,7 +174,8 @@ class FeedConnection:
 
     def close(self) -> None:
         """As Connection has it."""
-        self._container.close()
+        for each in (*self._later, self._container):
+            each.close()
 
 
 def form_of(feed: Feed) -> str:

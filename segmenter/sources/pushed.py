@@ -10,7 +10,8 @@ from typing import Any, Final, Protocol
 from segmenter.ingest.body import Body
 from segmenter.ingest.handover import Handover
 from segmenter.source import SourceError
-from segmenter.sources.feed import Feed, FeedConnection, Reader
+from segmenter.sources.feed import Feed, FeedConnection
+from segmenter.sources.reading import Reader
 from segmenter.tracks import AnyPacket
 
 GATHER_S: Final = 0.2
