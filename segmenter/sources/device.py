@@ -37,7 +37,7 @@ class DeviceSource:
                 address.url,
                 "r",
                 format="v4l2",
-                options=options(address, **told),
+                options=options(address) | told,
                 timeout=(OPEN_S, self._silent_s),
             )
         except (av.error.FFmpegError, MemoryError, ValueError) as error:

@@ -45,46 +45,62 @@ class NetworkSource:
         self._stopped = threading.Event()
 
     def open(self) -> "NetworkConnection":
-        """As Source has it; RTSP over TCP, and over UDP where the camera does not give it otherwise."""
+        """As Source has it."""
         self._resolve()
-        address = self._address
-        if address.scheme not in ("rtsp", "rtsps"):
-            return self._connected(GATHER_S)
-        try:
-            return self._connected(GATHER_S, rtsp_transport="tcp")
-        except _TransportRefusedError as error:
-            if address.scheme == "rtsps":
-                raise refused(error.cause, address, allowed=OPEN_S) from error  # its UDP would not be encrypted
-        return self._connected(GATHER_UDP_S, rtsp_transport="udp")
+        form = "hls" if urlsplit(self._address.url).path.endswith((".m3u8", ".m3u")) else None
+        if self._address.scheme in ("rtsp", "rtsps"):
+            return self._rtsp()
+        container = self._container(form)
+        if container.format.name == "hls" and form is None:
+            # Opened anew: what may be decoded, and how long silence is, depends on it.
+            container.close()
+            container = self._container("hls")
+        return self._connected(container, GATHER_S)
 
     def interrupt(self) -> None:
         """As Source has it; the library is interrupted by time alone, so a read that waits ends by its time-out."""
         self._stopped.set()
 
-    def _connected(self, gather_s: float, **more: str) -> "NetworkConnection":
+    def _rtsp(self) -> "NetworkConnection":
+        """Over TCP, and over UDP where the camera does not give it otherwise."""
+        try:
+            return self._connected(self._container(rtsp_transport="tcp"), GATHER_S)
+        except _TransportRefusedError as error:
+            if self._address.scheme == "rtsps":
+                raise refused(error.cause, self._address, allowed=OPEN_S) from error  # UDP would not be encrypted
+        return self._connected(self._container(rtsp_transport="udp"), GATHER_UDP_S)
+
+    def _container(self, form: str | None = None, **more: str) -> InputContainer:
         if self._stopped.is_set():
             raise SourceError("stopped", f"{self._address.shown}: no longer wanted")
-        address, playlist = self._address, urlsplit(self._address.url).path.endswith((".m3u8", ".m3u"))
-        silent_s = max(self._silent_s, PLAYLIST_SILENT_S) if playlist else self._silent_s
         av.logging.set_level(None)
         began = time.monotonic()
         try:
-            container = av.open(
-                address.url,
+            return av.open(
+                self._address.url,
                 "r",
-                options=options(address, **more),
-                timeout=(OPEN_S, silent_s),
+                format=form,
+                options=options(self._address, playlist=form == "hls") | more,
+                timeout=(OPEN_S, self._silent_for(form)),
                 metadata_errors="replace",
             )
         except (av.error.FFmpegError, MemoryError, ValueError) as error:
             if more.get("rtsp_transport") == "tcp" and _refuses_transport(error):
                 raise _TransportRefusedError(error) from error
-            raise refused(error, address, allowed=OPEN_S, waited=time.monotonic() - began) from error
+            raise refused(error, self._address, allowed=OPEN_S, waited=time.monotonic() - began) from error
+
+    def _connected(self, container: InputContainer, gather_s: float) -> "NetworkConnection":
+        silent_s = self._silent_for(container.format.name)
         try:
-            return NetworkConnection(container, address, stopped=self._stopped, gather_s=gather_s, silent_s=silent_s)
+            return NetworkConnection(
+                container, self._address, stopped=self._stopped, gather_s=gather_s, silent_s=silent_s
+            )
         except SourceError:
             container.close()
             raise
+
+    def _silent_for(self, form: str | None) -> float:
+        return max(self._silent_s, PLAYLIST_SILENT_S) if form == "hls" else self._silent_s
 
     def _resolve(self) -> None:
         """Look the name up, in bounded time: the library's own look-up knows no end, and no error of its own."""

@@ -39,10 +39,10 @@ _FORMATS: Final = {
 _SOUNDS: Final = (
     "aac,aac_latm,ac3,eac3,mp2,mp2float,mp3,mp3float,opus,pcm_alaw,pcm_mulaw,pcm_s16be,adpcm_g722,adpcm_g726"
 )
-_PICTURES: Final = {"rtsp": "mjpeg,h264,hevc", "rtsps": "mjpeg,h264,hevc", "file": "mjpeg,h264,hevc"}
-"""The library decodes while it looks. MPEG-TS and FLV say all that is needed, and no limit reaches a decoder of theirs:
-options go to tracks that a header names. So H.264 and H.265 are decoded only where B-frames come without decoding
-times, which are wrong unless a decoder has told how far frames are reordered."""
+_DECODED: Final = ("rtsp", "rtsps", "file")
+"""Where H.264 and H.265 are decoded while the library looks. MPEG-TS and FLV say all that is needed, and no limit
+reaches a decoder of theirs: options go to tracks that a header names. Elsewhere B-frames come without decoding times,
+which are wrong unless a decoder has told how far frames are reordered; of a playlist's tracks nothing else tells."""
 _CERTIFICATES: Final = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -51,13 +51,14 @@ _CERTIFICATES: Final = (
 """Debian, Red Hat, Alpine: the library of a wheel knows none of them."""
 
 
-def options(address: SourceAddress, **more: str) -> dict[str, str]:
+def options(address: SourceAddress, *, playlist: bool = False) -> dict[str, str]:
     """The library's options for *address*."""
     scheme = address.scheme
+    pictures = "mjpeg,h264,hevc" if playlist or scheme in _DECODED else "mjpeg"
     told = {
         "protocol_whitelist": _PROTOCOLS[scheme],
         "format_whitelist": _FORMATS[scheme],
-        "codec_whitelist": f"{_SOUNDS},{_PICTURES.get(scheme, 'mjpeg')}",
+        "codec_whitelist": f"{_SOUNDS},{pictures}",
         "max_streams": str(_MOST_STREAMS),
         "probesize": str(PROBE_BYTES),
         "analyzeduration": str(_LOOK_S[scheme] * 1_000_000),
@@ -65,7 +66,7 @@ def options(address: SourceAddress, **more: str) -> dict[str, str]:
         "fpsprobesize": "0",  # it would wait for 20 frames
         "user_agent": "Sluice",
     }
-    return told | _of_scheme(address) | more
+    return told | _of_scheme(address)
 
 
 def _of_scheme(address: SourceAddress) -> dict[str, str]:
