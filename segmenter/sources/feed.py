@@ -129,7 +129,7 @@ class FeedConnection:
         try:
             container = av.open(self._feed, "r", format=self._form, options=told, metadata_errors="replace")
         except (av.error.FFmpegError, MemoryError, ValueError) as error:
-            raise self._feed.failure or SourceError("garbage", f"not {self._form}: {_text(error)}") from error
+            raise self._feed.failure or _refused(error) from error
         try:
             self._check(container)
         except SourceError:
@@ -168,7 +168,7 @@ class FeedConnection:
                 if packet.size:  # the library ends by an empty one a track
                     yield packet
         except (av.error.FFmpegError, MemoryError) as error:
-            raise feed.failure or SourceError("garbage", _text(error)) from error
+            raise feed.failure or _refused(error) from error
         if feed.failure is not None:
             raise feed.failure
 
@@ -194,5 +194,7 @@ def form_of(feed: Feed) -> str:
     )
 
 
-def _text(error: BaseException) -> str:
-    return str(getattr(error, "strerror", None) or error or "out of memory")[:200]
+def _refused(error: BaseException) -> SourceError:
+    if isinstance(error, MemoryError):
+        return SourceError("too-large", "tables or packets that do not fit in memory")
+    return SourceError("garbage", f"not what it began as: {getattr(error, 'strerror', None) or error}"[:200])
