@@ -17,7 +17,7 @@ from segmenter.sources.pace import Pace
 from segmenter.sources.protocols import options
 from segmenter.sources.refusals import broken, refused
 from segmenter.sources.tracked import Chosen
-from segmenter.tracks import AnyPacket, time_of
+from segmenter.tracks import AnyPacket
 from sluice.address import SourceAddress
 from sluice.errors import UnusableInputError
 
@@ -70,9 +70,8 @@ class FileConnection:
     def packets(self) -> Iterator[AnyPacket]:
         """As Connection has it."""
         pace = Pace(self._stopped.wait)
-        for packet in self._unpaced():
-            if packet.dts is not None:
-                pace.keep(packet.dts * float(packet.time_base))
+        for due_s, packet in self._unpaced():
+            pace.keep(due_s)
             if self._stopped.is_set():
                 raise SourceError("stopped", f"{self._address.shown}: no longer wanted")
             yield packet
@@ -81,7 +80,7 @@ class FileConnection:
         """As Connection has it."""
         self._first.close()
 
-    def _unpaced(self) -> Iterator[AnyPacket]:
+    def _unpaced(self) -> Iterator[tuple[float, AnyPacket]]:
         yield from self._played(self._first, self._chosen)
         while self._address.options.get("loop") == "1":
             # Opened anew: not every format can be sought to its first packet. The first one stays open, as its streams
@@ -94,12 +93,13 @@ class FileConnection:
                 yield from self._played(again, chosen)
         raise SourceError("ended", f"{self._address.shown}: played to its end; loop=1 plays it for ever", final=True)
 
-    def _played(self, container: InputContainer, chosen: Chosen) -> Iterator[AnyPacket]:
+    def _played(self, container: InputContainer, chosen: Chosen) -> Iterator[tuple[float, AnyPacket]]:
         streams = [each for each in (chosen.video, chosen.audio) if each is not None]
         try:
             for packet in container.demux(streams):
-                if packet.size and self._round.placed(packet):
-                    yield packet
+                due_s = self._round.placed(packet) if packet.size else None
+                if due_s is not None:
+                    yield due_s, packet
         except (av.error.FFmpegError, MemoryError) as error:
             raise broken(error, self._address) from error
         if self._round.frames == 0:
@@ -107,16 +107,19 @@ class FileConnection:
 
 
 class _Round:
-    """One time through the film, moved to begin where the one before ended."""
+    """One time through the film, moved to begin where the one before ended; fractions only at its seams."""
 
     def __init__(self, chosen: Chosen) -> None:
         self.frames = 0
-        self._video_index = chosen.video.index
-        self._video_base: Fraction = chosen.video.time_base
-        self._shift = 0  # in the ticks of the picture
+        self._chosen = chosen
+        base = chosen.video.time_base
+        self._sound_ratio = Fraction(1) if chosen.audio is None else Fraction(base / chosen.audio.time_base)
+        self._tick_s, self._sound_tick_s = float(base), float(base / self._sound_ratio)
+        self._shift = self._sound_shift = 0  # each in its track's ticks
         self._start: tuple[int, int] | None = None  # pts and dts of its first keyframe
         self._end = self._last_dts = 0
-        self._sound_end = Fraction(-(10**9))
+        self._sound_from = 0
+        self._sound_end = -(1 << 62)
 
     def again(self, chosen: Chosen) -> None:
         """Begin once more."""
@@ -124,40 +127,39 @@ class _Round:
             pts, dts = self._start
             # The later of when the last picture was shown and when the next is decoded, so that time never steps back.
             self._shift += max(self._end - pts, self._last_dts + 1 - dts)
-        self._video_index, self.frames, self._start = chosen.video.index, 0, None
+            self._sound_shift = round(self._shift * self._sound_ratio)
+        self._chosen, self.frames, self._start = chosen, 0, None
 
-    def placed(self, packet: AnyPacket) -> bool:
-        """Move the packet's times; false when it is left out."""
+    def placed(self, packet: AnyPacket) -> float | None:
+        """Move the packet's times; when it is due, in seconds, or None when it is left out."""
         if packet.pts is None or packet.dts is None:
-            return False
-        if packet.stream_index != self._video_index:
-            return self._sound(packet)
+            return None
+        if packet.stream_index != self._chosen.video.index:
+            return self._sound(packet, packet.pts)
         if self._start is None:
             if not packet.is_keyframe:
-                return False
+                return None
             self._start = packet.pts, packet.dts
+            self._sound_from = round(packet.pts * self._sound_ratio)
         if packet.pts < self._start[0]:
-            return False  # it needs pictures that are not in the film
-        step = packet.duration or packet.dts - self._last_dts if self.frames else packet.duration or 1
+            return None  # it needs pictures that are not in the film
+        step = packet.duration or (packet.dts - self._last_dts if self.frames else 1)
         self._end = max(self._end if self.frames else packet.pts, packet.pts + max(step, 1))
         self._last_dts = packet.dts
         self.frames += 1
         packet.pts, packet.dts = packet.pts + self._shift, packet.dts + self._shift
-        return True
+        return packet.dts * self._tick_s
 
-    def _sound(self, packet: AnyPacket) -> bool:
-        if self._start is None or packet.pts is None:
-            return False
-        at = time_of(packet)
-        if at < self._start[0] * self._video_base or at > self._end * self._video_base + OVERHANG_S:
-            return False
-        lasts = (packet.duration or 0) * packet.time_base
-        moved = at + self._shift * self._video_base
-        if moved < self._sound_end - lasts / 2:
-            return False  # the round before still sounds
+    def _sound(self, packet: AnyPacket, pts: int) -> float | None:
+        at_s, end_s = pts * self._sound_tick_s, self._end * self._tick_s
+        if self._start is None or pts < self._sound_from or at_s > end_s + OVERHANG_S:
+            return None
+        lasts, moved = packet.duration or 0, pts + self._sound_shift
+        if moved < self._sound_end - lasts // 2:
+            return None  # the round before still sounds
         self._sound_end = moved + lasts
-        packet.pts = packet.dts = round(moved / packet.time_base)
-        return True
+        packet.pts = packet.dts = moved
+        return moved * self._sound_tick_s
 
 
 def _opened(address: SourceAddress) -> InputContainer:

@@ -11,13 +11,14 @@ from urllib.parse import quote
 
 import pytest
 
+from segmenter.cutter import Cutter
 from segmenter.pattern import pattern_clip
 from segmenter.source import Connection, SourceError
 from segmenter.sources import file
 from segmenter.sources.pace import BURST_S, Pace
 from segmenter.sources.pulled import pulled
 from segmenter.sources.tracked import Chosen
-from segmenter.tracks import AnyPacket, time_of
+from segmenter.tracks import AnyPacket, SourceTracks, time_of
 from sluice.address import SourceAddress, parse_source
 from sluice.errors import UnusableInputError
 
@@ -91,6 +92,28 @@ def test_the_sound_of_a_looped_film_never_overlaps(tmp_path: Path) -> None:
     steps = [later - earlier for earlier, later in pairwise(times)]
     assert all(lasts / 2 <= step < 2 * lasts for step in steps)
     assert abs(times[-1] - time_of(pictures[-1])) < 1
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("bf", [0, 2])
+def test_all_rounds_of_a_film_are_one_session(bf: int, tmp_path: Path) -> None:
+    """Its chunks touch: nobody sees where the film begins anew."""
+    connection = opened(film(tmp_path, bf=bf, seconds=2.52), "?loop=1")
+    cutter = Cutter(epoch_s=1_790_000_000.0)
+    cutter.connect(SourceTracks(connection.container, "film"))
+    pictures, sound = first(connection, 10 * 63)
+    connection.close()
+
+    chunks = [
+        chunk
+        for packet in sorted(pictures + sound, key=lambda packet: (packet.dts or 0) * packet.time_base)
+        for chunk in cutter.add(packet, float((packet.dts or 0) * packet.time_base) + 5)
+    ]
+
+    assert len(chunks) >= 6
+    assert {chunk.session for chunk in chunks} == {1}
+    assert all(later.start_ms - earlier.end_ms in (-1, 0, 1) for earlier, later in pairwise(chunks))
+    assert cutter.counts.dropped == 0
 
 
 @pytest.mark.usefixtures("impatient")
