@@ -100,3 +100,30 @@ class Script:
     def interrupt(self) -> None:
         """As Source has it."""
         self.interrupted.set()
+
+
+class Held(Played):
+    """Plays until *stays* packets were read, then hangs until the source is interrupted, and says it was."""
+
+    def __init__(self, source: "Hanging") -> None:
+        super().__init__(self._arrive)
+        self._source = source
+
+    def _arrive(self, number: int) -> None:
+        if number == self._source.stays:
+            self._source.reached.set()
+            assert self._source.interrupted.wait(60)
+            raise SourceError("stopped", "interrupted")
+
+
+class Hanging(Script):
+    """A camera that sends for a while, then keeps its connection."""
+
+    def __init__(self, stays: int = 150) -> None:
+        super().__init__()
+        self.stays = stays
+        self.reached = threading.Event()
+
+    def open(self) -> Played:
+        """See Source."""
+        return Held(self)

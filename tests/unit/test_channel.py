@@ -24,7 +24,7 @@ from sluice.contracts.camera import Camera, CameraOffline, CameraOnline, ChunksD
 from sluice.errors import UnavailableError
 from sluice.names import CHUNKS
 from sluice.testing.store import MemoryStore
-from tests.scripted import Played, Script
+from tests.scripted import Hanging, Played, Script
 
 LONG_S = 10.0
 CAMERA = Camera(name="gate", source="test://?size=64x48")
@@ -49,33 +49,6 @@ class ByHand(Uploads):
     def remove(self, name: str) -> None:
         """See Uploads."""
         del self.steps[name]
-
-
-class Held(Played):
-    """Plays until *stays* packets were read, then hangs until the source is interrupted, and says it was."""
-
-    def __init__(self, source: "Hanging") -> None:
-        super().__init__(self._arrive)
-        self._source = source
-
-    def _arrive(self, number: int) -> None:
-        if number == self._source.stays:
-            self._source.reached.set()
-            assert self._source.interrupted.wait(LONG_S)
-            raise SourceError("stopped", "interrupted")
-
-
-class Hanging(Script):
-    """A camera that sends for a while, then keeps its connection."""
-
-    def __init__(self, stays: int = 150) -> None:
-        super().__init__()
-        self.stays = stays
-        self.reached = threading.Event()
-
-    def open(self) -> Played:
-        """See Source."""
-        return Held(self)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
