@@ -164,6 +164,38 @@ def test_a_playlist_is_followed(clip: Path, tmp_path: Path) -> None:
     assert times[-1] - times[0] == pytest.approx(129 / 25, abs=0.1)
 
 
+def test_of_a_playlists_variants_only_the_largest_is_fetched(clip: Path, tmp_path: Path) -> None:
+    """Once it is known which that is; a playlist is one by what its server calls it, too."""
+    film, fetched = clip.with_suffix(".variant.ts"), list[str]()
+    film.write_bytes(pattern_clip(size=(320, 180), seconds=2, container="mpegts"))
+    small = pattern_clip(size=(160, 90), seconds=2, container="mpegts")
+    variants = b"#EXTM3U\n" + b"".join(b"#EXT-X-STREAM-INF:BANDWIDTH=%d\n/%d.m3u8\n" % (n, n) for n in (1, 2))
+    segments = b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n" + b"".join(b"#EXTINF:2,\n/%%d-%d.ts\n" % n for n in range(40))
+
+    def answer(client: socket.socket) -> None:
+        path = client.recv(4096).decode().split(" ")[1]
+        fetched.append(path)
+        number = int(path[1]) if path[1:2].isdigit() else 0
+        if path.endswith(".ts"):
+            client.sendall(http() + (small if number == 1 else film.read_bytes()))
+        else:
+            body = segments.replace(b"%d", str(number).encode()) + b"#EXT-X-ENDLIST\n" if number else variants
+            client.sendall(http("application/vnd.apple.mpegurl") + body)
+        client.shutdown(socket.SHUT_RDWR)
+        raise ConnectionAbortedError  # no second request on this one
+
+    with peer(answer) as address:
+        connection = opened(f"http://{address}/live")
+        video = connection.container.streams.video
+        with pytest.raises(SourceError):
+            some_of(connection, 10_000)
+        connection.close()
+
+    assert [(each.width, each.height) for each in video] == [(320, 180)]
+    assert "/2-39.ts" in fetched
+    assert "/1-39.ts" not in fetched
+
+
 def test_a_camera_of_jpegs_has_the_time_of_their_arrival(clip: Path, tmp_path: Path) -> None:
     """Nothing in the stream says when a picture was taken, and the library counts 25 a second whatever comes."""
     url = f"http://127.0.0.1:{free_port()}/video"
