@@ -1,9 +1,13 @@
 """The source that a camera's configuration asks for."""
 
+import logging
+
 from segmenter.source import Connection, Source, SourceError
 from sluice.address import parse_source
 from sluice.contracts.camera import Camera
 from sluice.errors import UnusableInputError
+
+log = logging.getLogger("segmenter.sources")
 
 
 def source_of(camera: Camera, *, silent_s: float) -> Source:
@@ -26,15 +30,18 @@ def source_of(camera: Camera, *, silent_s: float) -> Source:
 
         return pulled(address, silent_s=silent_s)
     except UnusableInputError as error:
-        return _Refused(error)
+        return _Refused(str(error))
+    except Exception as error:  # told as the camera's trouble, which a camera without a source could not be
+        log.exception("camera %s", camera.name)
+        return _Refused(f"{type(error).__name__} in the segmenter")
 
 
 class _Refused:
-    def __init__(self, error: UnusableInputError) -> None:
-        self._error = error
+    def __init__(self, why: str) -> None:
+        self._why = why
 
     def open(self) -> Connection:
-        raise SourceError("unsupported", str(self._error), final=True)
+        raise SourceError("unsupported", self._why, final=True)
 
     def interrupt(self) -> None:
         """Nothing to interrupt."""
