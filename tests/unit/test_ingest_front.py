@@ -141,8 +141,12 @@ def test_without_its_key_nobody_learns_which_cameras_there_are(door: Door, camer
         ("GET /broken HTTP/1.1", "Host: a", 500),
     ],
 )
-def test_everybody_else_is_answered(door: Door, line: str, field: str, status: int) -> None:
-    """Each with the status that says what was wrong."""
+def test_everybody_else_is_answered(
+    door: Door, monkeypatch: pytest.MonkeyPatch, line: str, field: str, status: int
+) -> None:
+    """Each with the status that says what was wrong, and with an end that does not wait for theirs."""
+    monkeypatch.setattr(module, "_LINGER_S", 60.0)
+
     assert door.ask(line, field).startswith(f"HTTP/1.1 {status} ".encode())
     assert not door.handed
 
