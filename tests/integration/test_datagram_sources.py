@@ -40,7 +40,7 @@ def free_port() -> int:
 
 
 def source_at(scheme: str, port: int, sources: list[DatagramSource]) -> DatagramSource:
-    sources.append(datagrams(parse_source(f"{scheme}://127.0.0.1:{port}?allow=127.0.0.1/32"), silent_s=1.0))
+    sources.append(datagrams(parse_source(f"{scheme}://127.0.0.1:{port}?allow=127.0.0.1/32"), silent_s=2.0))
     sources[-1].port.bind()
     return sources[-1]
 
