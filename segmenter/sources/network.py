@@ -6,7 +6,6 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from fractions import Fraction
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -19,6 +18,7 @@ from segmenter.source import SourceError
 from segmenter.sources.pace import Pace
 from segmenter.sources.protocols import options
 from segmenter.sources.refusals import broken, refused
+from segmenter.sources.times import arrived, heard_after
 from segmenter.sources.tracked import Chosen
 from segmenter.tracks import AnyPacket
 from sluice.address import SourceAddress
@@ -34,7 +34,6 @@ AHEAD_S: Final = 60.0
 GATHER_S: Final = 0.2
 GATHER_UDP_S: Final = 0.03
 """A socket of UDP holds 200 KB, less than a keyframe of 4K."""
-CLOCK: Final = Fraction(1, 90_000)
 
 
 class NetworkSource:
@@ -180,7 +179,7 @@ class NetworkConnection:
     def _read(self) -> Iterator[AnyPacket]:
         video, audio = self._chosen.video, self._chosen.audio
         video_index, audio_index = video.index, -1 if audio is None else audio.index
-        tick_s = float(video.time_base)
+        tick_s, heard = float(video.time_base), None
         pace, began = Pace(self._stopped.wait, ahead_s=AHEAD_S), self._seen
         for packet in self._awaited():
             if packet.stream_index == video_index and packet.size:
@@ -190,11 +189,14 @@ class NetworkConnection:
                     pace.keep(packet.dts * tick_s)
                 self._seen = time.monotonic()
                 if self._timeless:
-                    _stamp(packet, self._seen - began)
+                    arrived(packet, self._seen - began)
                 yield packet
             elif time.monotonic() - self._seen > self._silent_s:
                 return
             elif packet.stream_index == audio_index and 0 < packet.size <= PACKET_BYTES:
+                if packet.pts is None or not packet.duration:
+                    heard_after(packet, heard, self._chosen.sound_ticks)
+                heard = packet.pts
                 yield packet
 
     def _awaited(self) -> Iterator[AnyPacket]:
@@ -224,12 +226,6 @@ class NetworkConnection:
 
     def _error(self, reason: str, sentence: str) -> SourceError:
         return SourceError(reason, f"{self._address.shown}: {sentence}")
-
-
-def _stamp(packet: AnyPacket, at_s: float) -> None:
-    packet.time_base = CLOCK
-    packet.pts = packet.dts = round(at_s / CLOCK)
-    packet.duration = 0
 
 
 def _is_number(host: str) -> bool:

@@ -8,6 +8,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,26 @@ def _opened_if_served(url: str) -> Connection | None:
     with contextlib.suppress(SourceError):
         return opened(url)
     return None
+
+
+def test_the_first_sound_of_mpeg_ts_has_times(tmp_path: Path) -> None:
+    """One PES packet holds many frames of sound, and one time; the library leaves the first ones without."""
+    film, stream = tmp_path / "film.mp4", tmp_path / "film.ts"
+    film.write_bytes(pattern_clip(size=(320, 180), seconds=4, audio=True))
+    with ffmpeg("-i", film, "-c", "copy", "-f", "mpegts", stream, folder=tmp_path) as muxing:
+        assert muxing.process.wait(20) == 0
+    body = stream.read_bytes()
+
+    with peer(says(http(), *(body[at : at + 940] for at in range(0, len(body), 940)))) as address:
+        connection = opened(f"http://{address}/")
+        index, packets = connection.container.streams.audio[0].index, list[AnyPacket]()
+        with pytest.raises(SourceError):
+            packets.extend(connection.packets())
+        connection.close()
+
+    times = [packet.pts for packet in packets if packet.stream_index == index]
+    steps = [(later - earlier) / 90_000 for earlier, later in pairwise(times)]  # type: ignore[operator]  # none is None
+    assert steps == pytest.approx([1024 / 48_000] * len(steps), abs=0.001)
 
 
 def test_a_playlist_is_followed(clip: Path, tmp_path: Path) -> None:
