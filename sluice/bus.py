@@ -4,6 +4,7 @@ import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
 from sluice.settings import BusSettings
@@ -27,7 +28,10 @@ class Published:
 
 
 class Message(Protocol):
-    """A message of a consumer; whoever fetched it ends it by exactly one of ack, nak, term."""
+    """A message of a consumer; whoever fetched it ends it by exactly one of ack, nak, term.
+
+    Of a consumer without acks it is ended already, and none of them is called.
+    """
 
     @property
     def subject(self) -> str:
@@ -52,6 +56,11 @@ class Message(Protocol):
     @property
     def stream_seq(self) -> int:
         """Its number in the stream."""
+        ...
+
+    @property
+    def stored_at(self) -> datetime:
+        """When the stream took it."""
         ...
 
     @property

@@ -1,6 +1,7 @@
 """The streams, consumers and buckets of NATS, as data: for `sluice init`, and for the bridge to mend a wiped server."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 HOUR_S: Final = 3600
@@ -32,8 +33,19 @@ class Consumer:
     ack_wait_s: float = 30
     max_ack_pending: int = 1000
     filter_subject: str | None = None
+    filter_subjects: tuple[str, ...] = ()
+    """Instead of filter_subject, where there are several; they must not overlap."""
+    since: datetime | None = None
+    """Only what the stream took at this time or later; it counts when the consumer is made."""
+    acks: bool = True
+    """False: what was fetched counts as done."""
     inactive_s: float = 0
     """The server forgets it when nobody has fetched for so long; 0: never."""
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """The subjects that it takes of the stream; none: all."""
+        return self.filter_subjects or ((self.filter_subject,) if self.filter_subject else ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

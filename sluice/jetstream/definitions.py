@@ -100,24 +100,36 @@ async def _stream_change(link: Link, stream: Stream) -> Change | None:
 
 async def _consumer_change(link: Link, consumer: Consumer) -> Change | None:
     wanted: dict[str, Any] = {
-        "ack_policy": "explicit",
-        "ack_wait": consumer.ack_wait_s,
-        "max_ack_pending": consumer.max_ack_pending,
         "max_deliver": -1,
-        "filter_subject": consumer.filter_subject or "",
+        "filter_subject": consumer.filters[0] if len(consumer.filters) == 1 else "",
+        "filter_subjects": sorted(consumer.filters) if len(consumer.filters) > 1 else None,
         "inactive_threshold": consumer.inactive_s,
+        **_acknowledged(consumer),
     }
     what = f"consumer {consumer.stream}/{consumer.name}"
     try:
         config = (await link.js.consumer_info(consumer.stream, consumer.name)).config
     except NotFoundError:
-        new = api.ConsumerConfig(name=consumer.name, durable_name=consumer.name, **wanted)
+        new = api.ConsumerConfig(name=consumer.name, durable_name=consumer.name, **wanted, **_beginning(consumer))
         return Change(sentence=f"{what}: missing", make=lambda: link.js.add_consumer(consumer.stream, config=new))
     changed = _changed(config, wanted)
     if not changed:
         return None
     mended = config.evolve(**wanted)
     return Change(sentence=f"{what}: {changed}", make=lambda: link.js.add_consumer(consumer.stream, config=mended))
+
+
+def _acknowledged(consumer: Consumer) -> dict[str, Any]:
+    if not consumer.acks:
+        return {"ack_policy": "none"}
+    return {"ack_policy": "explicit", "ack_wait": consumer.ack_wait_s, "max_ack_pending": consumer.max_ack_pending}
+
+
+def _beginning(consumer: Consumer) -> dict[str, Any]:
+    """Not compared: the server does not change where a consumer began."""
+    if consumer.since is None:
+        return {}
+    return {"deliver_policy": api.DeliverPolicy.BY_START_TIME, "opt_start_time": consumer.since}
 
 
 async def _bucket_change(link: Link, bucket: Bucket) -> Change | None:

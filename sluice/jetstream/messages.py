@@ -3,6 +3,7 @@
 import json
 from collections import deque
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from nats.errors import BadSubjectError
@@ -76,6 +77,12 @@ class NatsMessage:
     def stream_seq(self) -> int:
         """Its number there."""
         return int(self._raw.metadata.sequence.stream)
+
+    @property
+    def stored_at(self) -> datetime:
+        """When the stream took it."""
+        at: datetime = self._raw.metadata.timestamp
+        return at
 
     @property
     def deliveries(self) -> int:

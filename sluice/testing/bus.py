@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from sluice.bus import KEY, KeyValue, KeyValueEntry, Message, Published, Subscription
@@ -137,6 +138,7 @@ class _MemoryMessage:
     headers: Mapping[str, str]
     stream: str
     stream_seq: int
+    stored_at: datetime
     deliveries: int
     bus: MemoryBus
     consumer: Consumer
@@ -181,6 +183,7 @@ class _MemorySubscription:
             headers=sent.headers,
             stream=stream.definition.name,
             stream_seq=seq,
+            stored_at=stream.times[seq],
             deliveries=consumer.deliveries[seq],
             bus=self.bus,
             consumer=self.consumer,

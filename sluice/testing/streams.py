@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from sluice.bus import KeyValueEntry, Published
 from sluice.errors import ConflictError
@@ -26,6 +27,7 @@ class MemoryStream:
     definition: Stream
     messages: dict[int, Sent] = field(default_factory=dict)
     ids: dict[str, tuple[int, float]] = field(default_factory=dict)
+    times: dict[int, datetime] = field(default_factory=dict)
     last: int = 0
 
     def add(self, sent: Sent) -> Published:
@@ -36,6 +38,7 @@ class MemoryStream:
             return Published(stream=self.definition.name, seq=known[0], duplicate=True)
         self.last += 1
         self.messages[self.last] = sent
+        self.times[self.last] = datetime.now(UTC)
         self.ids[sent.message_id] = (self.last, now)
         return Published(stream=self.definition.name, seq=self.last, duplicate=False)
 
@@ -57,7 +60,8 @@ class MemoryConsumer:
         room = self.definition.max_ack_pending - len(self.due)
         taken = again[:batch] + list(self._fresh(stream, min(room, batch - len(again[:batch]))))
         for seq in taken:
-            self.due[seq] = now + self.definition.ack_wait_s
+            if self.definition.acks:
+                self.due[seq] = now + self.definition.ack_wait_s
             self.deliveries[seq] = self.deliveries.get(seq, 0) + 1
         return taken
 
@@ -77,11 +81,12 @@ class MemoryConsumer:
             stream.messages.pop(seq, None)
 
     def _fresh(self, stream: MemoryStream, at_most: int) -> Iterator[int]:
-        wanted = self.definition.filter_subject
+        wanted, since = self.definition.filters, self.definition.since
         while at_most > 0 and self.next <= stream.last:
             seq, self.next = self.next, self.next + 1
             sent = stream.messages.get(seq)
-            if sent and (wanted is None or matches(sent.subject, wanted)):
+            early = since is not None and stream.times[seq] < since
+            if sent and not early and (not wanted or any(matches(sent.subject, each) for each in wanted)):
                 at_most -= 1
                 yield seq
 

@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import pytest
 
@@ -304,6 +305,45 @@ class TestConsuming:
         scene.bus.publish(scene.subject(scene.log, "b"), b"b", message_id="b")
 
         assert texts(fetch_soon(scene.bus.subscribe(picky))) == ["b"]
+
+    def test_a_consumer_may_take_several_subjects(self, scene: Scene) -> None:
+        """And leaves the others alone; defined again it is the same."""
+        picky = replace(
+            scene.log_reader, name="picky", filter_subjects=tuple(scene.subject(scene.log, leaf) for leaf in "ca")
+        )
+        scene.bus.ensure([], [picky], [])
+        for leaf in "abc":
+            scene.bus.publish(scene.subject(scene.log, leaf), leaf.encode(), message_id=leaf)
+
+        assert texts(fetch_soon(scene.bus.subscribe(picky))) == ["a", "c"]
+        assert scene.bus.differences([], [picky], []) == ()
+
+    def test_a_consumer_may_begin_at_a_time(self, scene: Scene) -> None:
+        """What the stream took before is not delivered."""
+        reader = scene.bus.subscribe(scene.log_reader)
+        scene.put(scene.log, "early")
+        fetch_soon(reader)[0].ack()
+        scene.put(scene.log, "middle", "late")
+        middle, _ = reader.fetch(2, wait_s=SOON_S)
+        # A server's clock is finer than ours.
+        since = middle.stored_at - timedelta(microseconds=1)
+        newer = replace(scene.log_reader, name="newer", since=since)
+
+        scene.bus.ensure([], [newer], [])
+
+        assert texts(fetch_soon(scene.bus.subscribe(newer))) == ["middle", "late"]
+        assert scene.bus.differences([], [newer], []) == ()
+
+    def test_without_acks_a_fetched_message_is_done(self, scene: Scene) -> None:
+        """It does not come again, and none waits for the end of another."""
+        hasty = replace(scene.log_reader, name="hasty", acks=False)
+        scene.bus.ensure([], [hasty], [])
+        scene.put(scene.log, "a")
+        subscription = scene.bus.subscribe(hasty)
+
+        assert texts(fetch_soon(subscription)) == ["a"]
+        assert subscription.fetch(1, wait_s=3 * ACK_WAIT_S) == []
+        assert scene.bus.differences([], [hasty], []) == ()
 
     def test_a_missing_consumer_is_unavailable_until_it_is_made(self, scene: Scene) -> None:
         """The same subscription works as soon as it exists."""
