@@ -20,6 +20,7 @@ COMMANDS: Final = (
     "deadletter",
     "init",
     "demo",
+    "events",
 )
 """Each is a module of sluice.cli with `add`."""
 
