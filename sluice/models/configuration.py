@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 _PARAMETER: Final = re.compile(r'parameters \{ key: "(\w+)" value \{ string_value:((?:\s*"(?:[^"\\]|\\.)*")+)\s*\} \}')
+_WARMUP: Final = re.compile(r"(# [^\n]*\n)?model_warmup .*?\n\n", re.DOTALL)
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 _MOST: Final = 100
 """K of the detector contract, for models that are added."""
@@ -57,16 +58,25 @@ def _parameter(key: str, value: str) -> str:
     return f'parameters {{ key: "{key}" value {{ string_value: {json.dumps(value, ensure_ascii=False)} }} }}'
 
 
-def net(name: str, model: "ModelProto", *, gpu: bool = False) -> str:
+def without_warmup(config: str) -> str:
+    """The same config.pbtxt, which ends that paragraph in which it stands."""
+    return _WARMUP.sub("\n", config)
+
+
+def net(name: str, model: "ModelProto", *, long_side: int, gpu: bool = False) -> str:
     """Of a net as a model of its own, run by Triton's onnxruntime backend."""
     (taken,) = graphs.inputs(model.graph)
     batched = isinstance(graphs.shape(taken)[0], str)
+    size = [each if isinstance(each, int) else -(-long_side // 32) * 32 for each in graphs.shape(taken)[1:3]]
+    frame = [*([] if batched else [1]), *size, 3]
     outputs = ",\n".join(f"  {_tensor(each, batched=batched)}" for each in model.graph.output)
     batching = "dynamic_batching { max_queue_delay_microseconds: 1000 }\n" if batched else ""
+    grey = f'key: "FRAMES" value {{ data_type: TYPE_UINT8 dims: {frame} zero_data: true }}'
     return f"""name: "{name}"
 backend: "onnxruntime"
 max_batch_size: {32 if batched else 0}
 {batching}instance_group [ {{ kind: {"KIND_GPU" if gpu else "KIND_CPU"} count: 1 }} ]
+model_warmup [ {{ name: "grey" batch_size: {1 if batched else 0} inputs {{ {grey} }} }} ]
 input [ {_tensor(taken, batched=batched)} ]
 output [
 {outputs}

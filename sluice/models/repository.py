@@ -54,15 +54,22 @@ def wrap(folder: Path, *, apart: bool = False) -> None:
     for source in WRAPPER.glob("*.py"):
         shutil.copyfile(source, folder / "1" / source.name)
     if apart:
-        from sluice.models import graph as graphs
+        _part(folder)
 
-        net = folder.with_name(f"{folder.name}_net")
-        model = graphs.read(folder / "1" / "model.onnx")
-        (net / "1").mkdir(parents=True)
-        (net / "configs").mkdir()
-        (net / "config.pbtxt").write_text(configuration.net(net.name, model), "utf-8")
-        (net / "configs" / "gpu.pbtxt").write_text(configuration.net(net.name, model, gpu=True), "utf-8")
-        shutil.move(folder / "1" / "model.onnx", net / "1" / "model.onnx")
+
+def _part(folder: Path) -> None:
+    """Make the net a model beside its wrapper, and warm that up: a wrapper cannot ask it before the server is ready."""
+    from sluice.models import graph as graphs
+
+    net = folder.with_name(f"{folder.name}_net")
+    model = graphs.read(folder / "1" / "model.onnx")
+    own, long_side = folder / "config.pbtxt", int(_parameters(folder)["long_side"])
+    own.write_text(configuration.without_warmup(own.read_text("utf-8")), "utf-8")
+    (net / "1").mkdir(parents=True)
+    (net / "configs").mkdir()
+    for place, gpu in ((net / "config.pbtxt", False), (net / "configs" / "gpu.pbtxt", True)):
+        place.write_text(configuration.net(net.name, model, long_side=long_side, gpu=gpu), "utf-8")
+    shutil.move(folder / "1" / "model.onnx", net / "1" / "model.onnx")
 
 
 def _folders(*places: Path | None) -> dict[str, Path]:
@@ -70,8 +77,12 @@ def _folders(*places: Path | None) -> dict[str, Path]:
     return {path.name: path for path in found if (path / "config.pbtxt").is_file()}
 
 
+def _parameters(folder: Path) -> dict[str, str]:
+    return configuration.parameters((folder / "config.pbtxt").read_text("utf-8"))
+
+
 def _style(folder: Path) -> str | None:
-    return configuration.parameters((folder / "config.pbtxt").read_text("utf-8")).get("style")
+    return _parameters(folder).get("style")
 
 
 def _bring(source: Path, target: Path, style: str | None) -> None:
