@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from segmenter.source import SourceError
 from segmenter.sources.feed import Feed, FeedConnection
-from segmenter.sources.limits import DECODED, MOST_PIXELS
 from segmenter.sources.ports import Port, Sender
 from segmenter.sources.rtp import MPEG_TS, InOrder, parse_rtp
 from sluice.address import SourceAddress
@@ -25,14 +24,7 @@ _SDP: Final = (
     b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
     b"m=video 0 RTP/AVP %d\r\na=rtpmap:%d H264/90000\r\na=fmtp:%d packetization-mode=1\r\n"
 )
-_SDP_OPTIONS: Final = {
-    "sdp_flags": "custom_io",
-    "reorder_queue_size": "0",
-    # RTP says when a picture is shown, not when it is decoded. Only a decoder knows how far the two are apart: without
-    # it the library guesses one picture, and of a pyramid of B-frames some would be shown before they are decoded.
-    "codec_whitelist": f"{DECODED},h264",
-    "max_pixels": str(MOST_PIXELS),
-}
+_SDP_OPTIONS: Final = {"sdp_flags": "custom_io", "reorder_queue_size": "0"}
 
 
 def datagrams(address: SourceAddress, *, silent_s: float) -> "DatagramSource":

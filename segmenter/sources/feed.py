@@ -11,7 +11,7 @@ from av.container import InputContainer
 
 from segmenter.source import SourceError
 from segmenter.sources.fragments import Fragments
-from segmenter.sources.limits import DECODED, check_limits
+from segmenter.sources.limits import DECODED, MOST_PIXELS, check_limits
 from segmenter.sources.reading import Reader
 from segmenter.tracks import AnyPacket
 
@@ -22,13 +22,17 @@ PACKET_BYTES: Final = 16 << 20
 _HEAD: Final = 16
 _PROBE_OPTIONS: Final = {
     "probesize": str(PROBE_BYTES),
-    "codec_whitelist": DECODED,
+    "max_pixels": str(MOST_PIXELS),
     "max_streams": "64",
     "fpsprobesize": "0",  # the rate is the cutter's business; looking for it keeps twenty frames waiting
 }
 _ANALYZE_S: Final = {"flv": 2}
 """Of media, by container. FLV may grow a track at any time, so all of this is waited for where it has one only."""
 _ANALYZE_USUAL_S: Final = 9
+_SHOWN_ONLY: Final = ("matroska", "sdp")
+"""They say when a picture is shown, not when it is decoded. Only a decoder knows how far the two are apart: without it
+the library guesses one picture, and of a pyramid of B-frames some would be shown before they are decoded. It obeys
+max_pixels, as both name their tracks before the first picture."""
 _BOXES: Final = (b"ftyp", b"styp", b"moov")
 
 
@@ -118,14 +122,17 @@ class FeedConnection:
         self._form = form or form_of(feed)
         if self._form == "mp4":
             feed.in_pieces()
-        self._options = {**_PROBE_OPTIONS, **(options or {})}
+        decoded = f"{DECODED},h264,hevc" if self._form in _SHOWN_ONLY else DECODED
+        analyze_s = _ANALYZE_S.get(self._form, _ANALYZE_USUAL_S)
+        told = {"codec_whitelist": decoded, "analyzeduration": str(analyze_s * 1_000_000)}
+        self._options = {**_PROBE_OPTIONS, **told, **(options or {})}
         self._container = self._opened()
         self._later: list[InputContainer] = []
         feed.found()
 
     def _opened(self) -> InputContainer:
         av.logging.set_level(None)
-        told = {**self._options, "analyzeduration": str(_ANALYZE_S.get(self._form, _ANALYZE_USUAL_S) * 1_000_000)}
+        told = self._options
         try:
             container = av.open(self._feed, "r", format=self._form, options=told, metadata_errors="replace")
         except (av.error.FFmpegError, MemoryError, ValueError) as error:
