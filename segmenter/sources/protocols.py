@@ -63,9 +63,12 @@ def options(address: SourceAddress, *, playlist: bool = False) -> dict[str, str]
         "probesize": str(PROBE_BYTES),
         "analyzeduration": str(_LOOK_S[scheme] * 1_000_000),
         "max_pixels": str(MOST_PIXELS),
-        "fpsprobesize": "0",  # it would wait for 20 frames
         "user_agent": "Sluice",
     }
+    if not playlist:
+        # It would wait for 20 frames. Of a playlist they are there at once, and without them its first sound has a time
+        # that is a frame early.
+        told["fpsprobesize"] = "0"
     return told | _of_scheme(address)
 
 
