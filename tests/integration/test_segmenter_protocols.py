@@ -37,7 +37,8 @@ class Recorded:
         """The camera's only one, checked."""
         assert self.said[camera]["state"] == "online", self.said[camera]
         sessions = checked_sessions(self.segmenter.store, camera)
-        assert len(sessions) == 1, f"{len(sessions)} sessions of an undisturbed source"
+        stems = [[chunk.name.stem for chunk in each.chunks] for each in sessions]
+        assert len(sessions) == 1, f"an undisturbed source has one session: {stems}, {self.said[camera]}"
         assert len(sessions[0].chunks) >= CHUNKS
         return sessions[0]
 
