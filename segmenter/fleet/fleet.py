@@ -14,6 +14,8 @@ from sluice.errors import UnavailableError
 
 SPLIT_AFTER: Final = 2
 """Crashes within a minute, then its cameras are parted: the one that is to blame is soon alone."""
+MOST_MORE: Final = 8
+"""Workers for parted cameras: where all die because the machine has no memory left, more of them make it worse."""
 EMPTY_S: Final = 5.0
 """For a worker without cameras to end."""
 
@@ -124,6 +126,10 @@ class Fleet:
         names = sorted(slot.cameras)
         if len(names) <= 1:
             self._alone.update(names)
+            return
+        needed = -(-sum(len(each.cameras) for each in self._slots) // self._most)
+        if len(self._slots) >= needed + MOST_MORE:
+            log.warning("worker %d died %d times", slot.number, slot.recent_crashes)
             return
         log.warning("worker %d died %d times: its %d cameras are parted", slot.number, slot.recent_crashes, len(names))
         other = self._new_slot()

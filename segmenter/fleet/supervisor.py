@@ -34,7 +34,7 @@ _JSON: Final = "application/json"
 _NOBODY: Final = Camera(name="nobody")
 GRACE_S: Final = 0.5
 """For a worker to end when its time to drain is over; then it is killed, and its spool keeps what is left."""
-PUBLISH_S: Final = 1.0
+PUBLISH_S: Final = 0.5
 """For the last events."""
 
 log = logging.getLogger("segmenter.supervisor")

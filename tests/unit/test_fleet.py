@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from segmenter.fleet.fleet import SPLIT_AFTER, Fleet
+from segmenter.fleet.fleet import MOST_MORE, SPLIT_AFTER, Fleet
 from segmenter.fleet.wire import Message
 from segmenter.ingest.handover import Handover
 from sluice.contracts.camera import Camera
@@ -241,6 +241,23 @@ def test_a_camera_that_kills_its_worker_is_soon_alone() -> None:
     suffered = [name for name, _ in line.died if name != poison]
     assert suffered.count("cam-00") == 2
     assert len(suffered) == 15 + 15 + 7 + 3 + 1
+
+
+def test_workers_that_all_die_are_not_parted_for_ever() -> None:
+    """It is the machine then, and each more worker takes memory from it."""
+    line = Line()
+
+    def test() -> None:
+        fleet = line.fleet()
+        fleet.apply(cameras(32))
+        for _ in range(10):
+            for slot in list(line.slots):
+                slot.crash()
+
+    in_loop(test)
+
+    assert len(line.slots) == 2 + MOST_MORE
+    assert sum(map(len, line.places())) == 32
 
 
 def test_a_camera_that_was_mended_may_share_again() -> None:
