@@ -77,6 +77,7 @@ class Spool:
         self._disk = disk or Disk()
         self._lock = threading.RLock()
         self._entries: deque[_Entry] = deque()
+        self._size_bytes = 0
         self._settled = False  # a name that a dead process gave may not be durable yet
         with translated("open", folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -94,9 +95,8 @@ class Spool:
 
     @property
     def size_bytes(self) -> int:
-        """On disk."""
-        with self._lock:
-            return sum(each.size_bytes for each in self._entries)
+        """On disk; asked without waiting for the disk."""
+        return self._size_bytes
 
     def add(self, cut: Cut) -> bool:
         """Keep *cut*, on disk when this returns; False when it had to be dropped. Older ones give way to it."""
@@ -152,7 +152,7 @@ class Spool:
             entry = self._entry(spooled)
             if entry is not None:
                 self._disk.remove(entry.path)
-                self._entries.remove(entry)
+                self._forget(entry)
 
     def refuse(self, spooled: Spooled) -> None:
         """Drop what the store will never take."""
@@ -185,7 +185,7 @@ class Spool:
                 continue  # not ours
             # Its age begins anew: between two processes only the machine's clock could tell, and that steps.
             size = path.stat().st_size
-            self._entries.append(_Entry(order=order, path=path, size_bytes=size, added_s=now_s, name=name))
+            self._hold(_Entry(order=order, path=path, size_bytes=size, added_s=now_s, name=name))
 
     def _write(self, pieces: list[bytes], size: int) -> None:
         path = self._path(self._next, None)
@@ -198,7 +198,7 @@ class Spool:
             self._disk.remove(part)  # what is not acknowledged may come again
             self._disk.remove(path)
             raise
-        self._entries.append(_Entry(order=self._next, path=path, size_bytes=size, added_s=self._clock()))
+        self._hold(_Entry(order=self._next, path=path, size_bytes=size, added_s=self._clock()))
         self._next += 1
 
     def _sync(self) -> None:
@@ -219,8 +219,16 @@ class Spool:
 
     def _drop(self, entry: _Entry, reason: str) -> None:
         self._disk.remove(entry.path)
-        self._entries.remove(entry)
+        self._forget(entry)
         self._dropped(Dropped(reason=reason, size_bytes=entry.size_bytes))
+
+    def _hold(self, entry: _Entry) -> None:
+        self._entries.append(entry)
+        self._size_bytes += entry.size_bytes
+
+    def _forget(self, entry: _Entry) -> None:
+        self._entries.remove(entry)
+        self._size_bytes -= entry.size_bytes
 
     def _refuse(self, dropped: Dropped) -> bool:
         self._dropped(dropped)

@@ -70,6 +70,53 @@ def test_chunks_come_out_as_they_went_in(tmp_path: Path) -> None:
     assert (len(spool), spool.size_bytes, spool.oldest()) == (0, 0, None)
 
 
+def test_its_size_is_that_of_its_files(tmp_path: Path) -> None:
+    """Whatever becomes of them, and for the next process as well."""
+    spool = Spool(tmp_path)
+
+    def agrees() -> bool:
+        return spool.size_bytes == sum(each.stat().st_size for each in tmp_path.glob("*.cut"))
+
+    for number in range(6):
+        spool.add(a_cut(number, size=1000 + number))
+    assert agrees()
+    assert spool.size_bytes > 6000
+    for forget in (spool.remove, spool.refuse):
+        found = spool.oldest()
+        assert found
+        forget(found)
+        assert agrees()
+    next(tmp_path.glob("*.cut")).write_bytes(b"torn")
+    while spool.oldest() and len(spool) > 2:
+        spool.forget_unnamed("fenced")
+    assert agrees()
+    spool.add(a_cut(9))
+    spool.close()
+    spool = Spool(tmp_path)
+    assert agrees()
+    assert spool.size_bytes > 1000
+
+
+def test_a_folder_that_is_removed_is_owned_by_nobody(tmp_path: Path) -> None:
+    """Who opened its lock before it was removed must not believe that it has the folder that came after."""
+    folder = tmp_path / "gate"
+    former = Spool(folder)
+    former.close(for_good=True)
+    assert not folder.exists()
+    latter = Spool(folder)
+
+    with pytest.raises(UnavailableError):
+        Spool(folder)
+    latter.add(a_cut(0))
+    latter.close(for_good=True)
+
+    assert [each.name for each in folder.glob("*.cut")]
+    again = Spool(folder)
+    assert drained(again) == [a_cut(0)]
+    again.close(for_good=True)
+    assert not folder.exists()
+
+
 def test_another_process_finds_them_in_order(tmp_path: Path) -> None:
     """And adds behind them."""
     first = Spool(tmp_path)
