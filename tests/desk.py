@@ -19,6 +19,7 @@ class Desk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self.store, self.bus = MemoryStore(), MemoryBus()
         self.segmenter_url = ""
+        self.slept = list[float]()
         self.errors = ""
         self._capsys = capsys
         monkeypatch.setattr(administrator, "administrator", self._opened)

@@ -16,11 +16,13 @@ COMMANDS: Final = (
     "camera",
     "apply",
     "doctor",
+    "model",
     "snapshot",
     "deadletter",
     "init",
     "demo",
     "events",
+    "republish",
 )
 """Each is a module of sluice.cli with `add`."""
 
