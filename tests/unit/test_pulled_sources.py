@@ -303,7 +303,7 @@ class _Track:
     def __init__(self, index: int, kind: str, size: tuple[int, int] = (0, 0)) -> None:
         self.index, self.type, self.disposition, self.discard = index, kind, 0, None
         self.width, self.height = size
-        self.codec_context = type("Context", (), {"name": "h264" if kind == "video" else "aac"})
+        self.codec_context = type("Context", (), {"name": "h264" if kind == "video" else "aac", "sample_rate": 0})
 
 
 class Container:
