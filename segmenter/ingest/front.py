@@ -55,7 +55,7 @@ class Front:
         self._pages, self._admit, self._hand_over = pages, admit, hand_over
         self._listener: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections: dict[asyncio.Task[None], None] = {}  # the oldest first
 
     @property
     def port(self) -> int:
@@ -89,11 +89,11 @@ class Front:
                 await asyncio.sleep(_ACCEPT_AGAIN_S)
                 continue
             if len(self._connections) >= MOST_CONNECTIONS:
-                _turn_away(sock)
-                continue
+                # The one that has waited longest gives way: whoever holds connections must not keep probes out.
+                next(iter(self._connections)).cancel()
             task = asyncio.create_task(self._serve(sock, str(address[0])))
-            self._connections.add(task)
-            task.add_done_callback(self._connections.discard)
+            self._connections[task] = None
+            task.add_done_callback(lambda done: self._connections.pop(done, None))
 
     async def _serve(self, sock: socket.socket, peer: str) -> None:
         handed = False
@@ -214,12 +214,3 @@ async def _refuse(sock: socket.socket, refusal: RefusedError) -> None:
             left = _LINGER_MAX
             while left > 0 and (got := await loop.sock_recv(sock, _ROOM)):
                 left -= len(got)
-
-
-def _turn_away(sock: socket.socket) -> None:
-    refusal = RefusedError(503, "too many connections", (("Retry-After", str(RETRY_S)),))
-    with sock, contextlib.suppress(OSError):
-        sock.setblocking(False)
-        sock.send(_refusal(refusal))
-        sock.shutdown(socket.SHUT_WR)
-        sock.recv(_ROOM)  # as far as its head is here: unread, it would cost the peer the answer

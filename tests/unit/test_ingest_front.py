@@ -170,18 +170,20 @@ def test_a_head_that_does_not_come_is_not_waited_for(door: Door, monkeypatch: py
         assert all_of(sock) == b""
 
 
-def test_more_connections_than_there_is_room_for_are_turned_away(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory is bounded; those that are handed over do not count."""
-    monkeypatch.setattr(module, "MOST_CONNECTIONS", 1)
+def test_who_holds_connections_keeps_nobody_out(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is bounded, and a probe is answered: the connection that has waited longest gives way."""
+    monkeypatch.setattr(module, "MOST_CONNECTIONS", 2)
 
     with socket.create_connection(("127.0.0.1", door.port), timeout=5) as first:
         first.sendall(b"GET /health/liveness HTTP/1.1\r\n\r\n")
         assert first.recv(1000)
         with socket.create_connection(("127.0.0.1", door.port), timeout=5) as second:
-            turned_away = all_of(second)
-        first.sendall(b"PUT /ingest/gate?key=s3cret HTTP/1.1\r\nContent-Length: 9\r\n\r\n")
-        assert door.came.wait(5)
-        served = door.ask("GET /health/liveness HTTP/1.1", "Connection: close")
+            second.sendall(b"GET /health/liveness HTTP/1.1\r\n\r\n")
+            assert second.recv(1000)
+            served = door.ask("GET /health/liveness HTTP/1.1", "Connection: close")
+            left = first.recv(1000)
+            second.sendall(b"GET /health/liveness HTTP/1.1\r\n\r\n")
+            assert second.recv(1000)
 
-    assert turned_away.startswith(b"HTTP/1.1 503 ")
     assert served.endswith(b"alive")
+    assert left == b""
