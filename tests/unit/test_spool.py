@@ -1,6 +1,7 @@
 """What is acknowledged as spooled is on disk, whole and in order, whenever the process dies."""
 
 import errno
+import fcntl
 import os
 import random
 import stat
@@ -115,6 +116,23 @@ def test_a_folder_that_is_removed_is_owned_by_nobody(tmp_path: Path) -> None:
     assert drained(again) == [a_cut(0)]
     again.close(for_good=True)
     assert not folder.exists()
+
+
+def test_a_lock_on_a_folder_that_is_just_removed_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between opening the file and locking it the owner takes both away, and another makes them anew."""
+    folder = tmp_path / "gate"
+    lock = fcntl.flock
+
+    def late(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr("segmenter.disk.fcntl.flock", lock)
+        (folder / "owner").unlink()
+        (folder / "owner").touch()
+        lock(descriptor, operation)
+
+    monkeypatch.setattr("segmenter.disk.fcntl.flock", late)
+
+    with pytest.raises(UnavailableError):
+        Spool(folder)
 
 
 def test_another_process_finds_them_in_order(tmp_path: Path) -> None:
