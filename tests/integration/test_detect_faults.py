@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import time
 import urllib.request
@@ -246,6 +247,25 @@ def test_an_event_that_was_lost_is_made_up_for_by_the_sweeper(detecting: Line) -
 
     assert marks(detecting, "lost") == [first.result_key("detect", "squares")]
     assert_one_of_each(detecting, "lost", [first, lost], within_s=150)
+
+
+def test_a_wiped_nats_is_filled_again_from_the_results(detecting: Line) -> None:
+    """The bucket is the memory: streams are made anew, what is missing is announced, `republish` gives the rest."""
+    configured(detecting, "wiped")
+    chunks = [put(detecting, "wiped") for _ in range(3)]
+    assert_one_of_each(detecting, "wiped", chunks)
+    nats = detecting.pid("nats-server")
+
+    os.kill(nats, signal.SIGSTOP)
+    shutil.rmtree(detecting.state / "data" / "nats")
+    os.kill(nats, signal.SIGKILL)
+    eventually("the streams are there again", detecting.is_quiet, within_s=HEALED_S)
+    chunks.append(put(detecting, "wiped"))
+    wanted = sorted(chunk.result_key("detect", "squares") for chunk in chunks)
+    eventually("the new one is looked at", lambda: marks(detecting, "wiped") == wanted, within_s=150)
+    told = detecting.run("republish", "--since", "1h", "--camera", "wiped", "--once")
+
+    assert messages(detecting, "wiped") == Counter({chunk.key: 1 for chunk in chunks}), told
 
 
 def announced(line: Line) -> int:
