@@ -1,6 +1,5 @@
 """The function inspect: an announced chunk becomes findings or a rejection, once."""
 
-
 import pytest
 
 from functions.inspect.app import create_app
