@@ -6,7 +6,15 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from segmenter.numbering import MARGIN_MS, FencedError, Session, checkpoint, start_session
+from segmenter.numbering import (
+    MARGIN_MS,
+    FencedError,
+    Session,
+    check_fence,
+    checkpoint,
+    newest_end_ms,
+    start_session,
+)
 from sluice.errors import ConflictError, UnavailableError
 from sluice.names import ChunkName, state_key
 from sluice.store import ListedObject
@@ -244,3 +252,46 @@ def test_a_store_that_is_down_numbers_nothing() -> None:
     """The caller spools and tries again."""
     with pytest.raises(UnavailableError):
         start_session(MemoryStore(down=True), CAMERA)
+
+
+def test_a_session_learns_that_a_newer_one_has_begun() -> None:
+    """Without a write; its own, and a state that was lost, fence nobody."""
+    store = MemoryStore()
+    began = start_session(store, CAMERA)
+
+    check_fence(store, CAMERA, session=began.number)
+    store.delete([STATE])
+    check_fence(store, CAMERA, session=began.number)
+    for _ in range(2):
+        newer = start_session(store, CAMERA)
+
+    with pytest.raises(FencedError) as caught:
+        check_fence(store, CAMERA, session=began.number)
+    assert (caught.value.session, caught.value.newest) == (began.number, newer.number)
+
+
+@pytest.mark.parametrize("remembered", [True, False])
+def test_where_the_chunks_end_is_seen_in_their_keys(remembered: bool) -> None:
+    """The state knows it since the last checkpoint only, and may be gone; with no chunk it is the beginning of time."""
+    store = MemoryStore()
+    assert newest_end_ms(store, CAMERA) == 0
+    began = start_session(store, CAMERA)
+    assert newest_end_ms(store, CAMERA) == 0
+
+    for number in range(3):
+        start_ms = NOON_MS + number * HOUR_MS
+        name = ChunkName(
+            camera=CAMERA,
+            start_ms=start_ms,
+            duration_ms=3000,
+            session=began.number,
+            seq=number + 1,
+            activity="active",
+            init="0123abcd",
+        )
+        store.put(name.key, b"")
+    checkpoint(store, CAMERA, session=began.number, next_seq=2, floor_ms=NOON_MS + 3000)
+    if not remembered:
+        store.delete([STATE])
+
+    assert newest_end_ms(store, CAMERA) == NOON_MS + 2 * HOUR_MS + 3000
