@@ -26,6 +26,8 @@ KILL_S: Final = 1.0
 SILENT_S: Final = 30.0
 """A worker reports each second; one that has not for as long hangs, and is killed."""
 COMMAND: Final = (sys.executable, "-m", "segmenter.fleet.worker")
+START_TIMES: Final = 4
+"""As often as long it may take to say the first word: where a machine is overloaded, killing makes it worse."""
 _LOOKS: Final = 6
 _PIECE: Final = 1 << 16
 
@@ -178,7 +180,7 @@ class Slot:
 
     async def _watch(self) -> None:
         """Looks, not seconds: when this process was held up, the worker was not silent."""
-        self._missed = 0
+        self._missed = -(START_TIMES - 1) * _LOOKS
         while self._missed <= _LOOKS:
             await asyncio.sleep(self._silent_s / _LOOKS)
             self._missed += 1
