@@ -148,7 +148,7 @@ def test_what_was_half_written_is_not_sent(life: Life) -> None:
 
 def test_two_segmenters_of_one_camera_agree_who_records_it(minio_binary: Path, tmp_path: Path) -> None:
     """The newer one wins; the other says so, waits, and takes over when the winner is gone."""
-    settings = {"SLUICE_WATCH_S": 2, "SLUICE_TAKEOVER_S": 6}
+    settings = {"SLUICE_WATCH_S": 2, "SLUICE_TAKEOVER_S": 5}
     (tmp_path / "other").mkdir()
     with (
         segmenter_servers(minio_binary, tmp_path) as prepared,
@@ -159,7 +159,7 @@ def test_two_segmenters_of_one_camera_agree_who_records_it(minio_binary: Path, t
         with segmenter_process(prepared, tmp_path / "other", settings) as winner:
             loser.until("it is fenced", lambda said: said["gate"]["state"] == "fenced")
             packets = loser.cameras()["gate"]["packets"]
-            winner.until("it records for longer than a take-over takes", lambda said: said["gate"]["stored"] >= 12)
+            winner.until("it records for longer than a take-over takes", lambda said: said["gate"]["stored"] >= 9)
             said = loser.cameras()["gate"]
             assert (said["state"], said["reason"], said["packets"]) == ("fenced", "fenced", packets)
             assert winner.cameras()["gate"]["state"] == "online"
@@ -174,7 +174,7 @@ def test_two_segmenters_of_one_camera_agree_who_records_it(minio_binary: Path, t
         assert [each.number for each in sessions] == [1, 2, 3]
         assert_gapless((name for name in names if name.session < 3), within_ms=2000)
         assert_gapless(name for name in names if name.session == 3)
-        assert len([name for name in names if name.session == 2]) >= 12
+        assert len([name for name in names if name.session == 2]) >= 9
         assert names[-1].start_ms - gone_ms < 20_000
         assert all(after.seq > before.seq for before, after in pairwise(names))
 

@@ -14,15 +14,17 @@ import pytest
 
 from tests.chunks import check_order, checked_sessions, names_of
 from tests.services import odd_cameras
+from tests.services.line import eventually
 from tests.services.prepared import PreparedServers
-from tests.services.recording import PATTERN, assert_gapless, assert_undisturbed, recorded, told
-from tests.services.relay import relay
+from tests.services.recording import PATTERN, Told, assert_gapless, assert_undisturbed, recorded, told
+from tests.services.relay import Relay, relay
 from tests.services.segmenter import SegmenterProcess, pulled, segmenter_process, segmenter_servers
 
 pytestmark = [pytest.mark.s3, pytest.mark.nats]
 
 FAULT_S = float(os.environ.get("SLUICE_FAULT_S", "20"))
 CHUNK_S = 2
+END_S = 10
 SPOOL = round(FAULT_S * 12_000)
 """Bytes; enough for the gate."""
 FAT = "test://?size=1280x720&fps=25&gop=25&bf=0&audio=1"
@@ -37,6 +39,7 @@ class Outages:
     storeless: PreparedServers
     without_nats: SegmenterProcess
     natsless: PreparedServers
+    store: Relay
     began_ms: float
     over_ms: float
     """Both in Unix milliseconds."""
@@ -78,6 +81,7 @@ def outages(minio_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
             storeless=storeless,
             without_nats=silent,
             natsless=natsless,
+            store=store,
             began_ms=began_ms,
             over_ms=over_ms,
         )
@@ -106,6 +110,11 @@ def test_what_was_spooled_is_uploaded_in_order_and_before_live_chunks(outages: O
     assert all(after.stored_ms >= before.stored_ms for before, after in pairwise(found))
 
 
+def drops(prepared: PreparedServers) -> list[Told]:
+    """What is told of lost chunks; those of ten seconds are one event."""
+    return [each for each in told(prepared, "fat") if each.what == "chunks.dropped"]
+
+
 def test_a_full_spool_gives_up_its_oldest_chunks_and_says_so(outages: Outages) -> None:
     """Newer ones are worth more; whoever watches sees how many are missing, and why."""
     process, prepared = outages.without_store, outages.storeless
@@ -114,7 +123,8 @@ def test_a_full_spool_gives_up_its_oldest_chunks_and_says_so(outages: Outages) -
     missing = sum(round((after.start_ms - before.end_ms) / 1000) for before, after in holes)
 
     counted = process.metrics()['sluice_camera_dropped_total{camera="fat",reason="full"}']
-    events = [each for each in told(prepared, "fat") if each.what == "chunks.dropped"]
+    eventually("all are told of", lambda: sum(each.data["chunks"] for each in drops(prepared)) >= counted)
+    events = drops(prepared)
 
     assert missing == counted > 0
     assert {each.reason for each in events} == {"full"}
@@ -150,3 +160,16 @@ def test_events_that_nats_missed_arrive_when_it_is_back(outages: Outages) -> Non
     assert events[0][0] == events[-1][0] == "camera.online"
     assert {what for what, _ in events[1:-1]} == {"camera.offline"}
     assert all(before != after for before, after in pairwise(events))
+
+
+def test_a_store_that_hangs_holds_up_no_end(outages: Outages) -> None:
+    """What could not be uploaded stays in the spool, for the next start."""
+    process = outages.without_store
+    outages.store.stall()
+    wait_for_spooled(process, 2)
+    began = time.monotonic()
+
+    process.stop()
+
+    assert time.monotonic() - began < END_S
+    assert len(list(process.spool.glob("gate/*.cut"))) >= 3, "what was spooled, and the open one"
