@@ -15,7 +15,7 @@ BANNED_NAMES = {"utils", "helpers", "common", "misc", "base", "manager"}
 
 IMPORTERS = {
     "aiohttp": {"sluice/local"},
-    "av": {"sluice/video.py", "sluice/picture.py", "sluice/frames.py", "segmenter"},
+    "av": {"sluice/models/image.py", "sluice/video.py", "sluice/picture.py", "sluice/frames.py", "segmenter"},
     "boto3": set[str](),
     "cloudevents": {"sluice/events.py"},
     "cronsim": {"sluice/local"},
@@ -25,7 +25,7 @@ IMPORTERS = {
     "onnx": {"sluice/models"},
     "nats": {"sluice/jetstream", "sluice/local"},
     "prometheus_client": {"sluice/telemetry.py"},
-    "tritonclient": {"sluice/inference.py"},
+    "tritonclient": {"sluice/inference.py", "sluice/models/server.py"},
     "yaml": {"functions/sweep", "sluice/local", "sluice/cli/camera_file.py"},
 }
 """Who may import a library: a file, or a folder. boto3 is the tests' foreign client only (docs/adr/0002)."""

@@ -41,6 +41,9 @@ def triton_program(*, home: Path, repository: Path, ports: TritonPorts, log: Pat
             f"--model-repository={repository}",
             f"--backend-directory={home / 'backends'}",
             "--disable-auto-complete-config",
+            # Everything is loaded at the start, and `sluice model add` may load more.
+            "--model-control-mode=explicit",
+            "--load-model=*",
             # One broken model must not take the good ones along; readiness is an inference, not the server's word.
             "--exit-on-error=false",
             "--strict-readiness=false",

@@ -70,38 +70,56 @@ def take_frames(
     mean: Sequence[float] = (),
     std: Sequence[float] = (),
 ) -> None:
-    """Put nodes in front that turn FRAMES into what the net was trained on: (colour / divide - mean) / std, planar."""
+    """Put nodes in front that turn FRAMES into what the net was trained on: (colour / divide - mean) / std."""
     from onnx import TensorProto, helper, numpy_helper
 
     graph = model.graph
     (taken,) = inputs(graph)
-    fixed = shape(taken)
-    swapped = [2, 1, 0] if bgr else [0, 1, 2]
-    # One multiplication and one addition: colour * factor + shift.
-    deviation = np.asarray(std or (1, 1, 1), np.float32)
-    factor = (1 / (np.float32(divide) * deviation)).reshape(1, 3, 1, 1)
-    shift = (-np.asarray(mean or (0, 0, 0), np.float32) / deviation).reshape(1, 3, 1, 1)
-    steps: list[tuple[str, dict[str, Any], npt.NDArray[Any] | None]] = [
-        ("Transpose", {"perm": [0, 3, 1, 2]}, None),
-        *([("Gather", {"axis": 1}, np.asarray(swapped, np.int64))] if bgr else []),
-        ("Cast", {"to": TensorProto.FLOAT}, None),
-        *([("Mul", {}, factor)] if (factor != 1).any() else []),
-        *([("Add", {}, shift)] if (shift != 0).any() else []),
-    ]
+    kind, fixed = taken.type.tensor_type.elem_type, shape(taken)
+    planar = fixed[1] == 3
+    steps: list[tuple[str, dict[str, Any], npt.NDArray[Any] | None]] = []
+    if planar:
+        steps.append(("Transpose", {"perm": [0, 3, 1, 2]}, None))
+    if bgr:
+        steps.append(("Gather", {"axis": 1 if planar else 3}, np.asarray([2, 1, 0], np.int64)))
+    if kind != TensorProto.UINT8:
+        steps.append(("Cast", {"to": kind}, None))
+    steps += _scaling(kind, planar=planar, divide=divide, mean=mean, std=std)
     nodes, flows = [], FRAMES
-    for index, (kind, attributes, operand) in enumerate(steps):
-        last = taken.name if index == len(steps) - 1 else f"sluice_{kind.lower()}"
+    for index, (operator, attributes, operand) in enumerate(steps or [("Identity", {}, None)]):
+        last = taken.name if index >= len(steps) - 1 else f"sluice_{operator.lower()}"
+        by = [f"sluice_{operator.lower()}_by"] if operand is not None else []
         if operand is not None:
-            graph.initializer.append(numpy_helper.from_array(operand, f"sluice_{kind.lower()}_by"))
-        by = [f"sluice_{kind.lower()}_by"] if operand is not None else []
-        nodes.append(helper.make_node(kind, [flows, *by], [last], **attributes))
+            graph.initializer.append(numpy_helper.from_array(operand, by[0]))
+        nodes.append(helper.make_node(operator, [flows, *by], [last], **attributes))
         flows = last
     _put_in_front(graph, nodes)
     weights = [each for each in graph.input if each.name != taken.name]
     del graph.input[:]
-    size = [fixed[0] or "frames", fixed[2] or "height", fixed[3] or "width", 3]
+    rows, columns = (fixed[2], fixed[3]) if planar else (fixed[1], fixed[2])
+    size = [fixed[0] or "frames", rows or "height", columns or "width", 3]
     graph.input.extend([helper.make_tensor_value_info(FRAMES, TensorProto.UINT8, size), *weights])
     prune(graph)
+
+
+def _scaling(
+    kind: int, *, planar: bool, divide: float, mean: Sequence[float], std: Sequence[float]
+) -> list[tuple[str, dict[str, Any], npt.NDArray[Any] | None]]:
+    """One multiplication and one addition at most: colour * factor + shift."""
+    from onnx import helper
+
+    number = helper.tensor_dtype_to_np_dtype(kind)
+    deviation = np.asarray(std or (1, 1, 1), np.float64)
+    layout = (1, 3, 1, 1) if planar else (1, 1, 1, 3)
+    factor = (1 / (divide * deviation)).reshape(layout)
+    shift = (-np.asarray(mean or (0, 0, 0), np.float64) / deviation).reshape(layout)
+    found = [("Mul", factor)] if (factor != 1).any() else []
+    found += [("Add", shift)] if (shift != 0).any() else []
+    if found and not np.issubdtype(number, np.floating):
+        raise UnusableInputError(
+            "a net that takes numbers with fractions, to scale colours for it", f"{number}", "graph"
+        )
+    return [(operator, {}, value.astype(number)) for operator, value in found]
 
 
 def _put_in_front(graph: "GraphProto", nodes: list[Any]) -> None:

@@ -23,6 +23,11 @@ class TritonServer(RunningServer):
         self._program = program
 
     @property
+    def command(self) -> tuple[str, ...]:
+        """What was started."""
+        return tuple(self._program.command)
+
+    @property
     def pid(self) -> int:
         """Its process."""
         assert self._process is not None
