@@ -1,7 +1,6 @@
 """A place for a worker: a small real process stands in for it, and does what the test asks of it."""
 
 import asyncio
-import contextlib
 import os
 import signal
 import socket
@@ -345,11 +344,44 @@ def test_what_a_worker_cannot_take_is_closed_with_it() -> None:
         outbox.post({"drain": True})
         await asyncio.sleep(0)
         theirs.close()
-        with contextlib.suppress(OSError):
-            await asyncio.wait_for(sending, LONG_S)
+        await asyncio.wait_for(sending, LONG_S)
         outbox.close()
         ours.close()
 
     asyncio.run(test())
 
     assert descriptors() == before
+
+
+def test_a_connection_that_cannot_be_handed_over_costs_itself(tmp_path: Path) -> None:
+    """What is posted behind it arrives."""
+
+    async def test(line: Line) -> None:
+        line.slot.start()
+        await line.until(lambda: line.slot.reports)
+        closed = socket.socket()
+        closed.close()
+        line.slot.push(Handover(camera="gate", protocol="http", peer="x"), closed)
+        line.slot.give(GATE)
+        await line.until(line.runs)
+
+    line = with_slot(tmp_path, test)
+
+    assert line.got("push") == []
+    assert line.died == []
+
+
+def test_a_wire_that_takes_nothing_is_an_end_for_both_directions() -> None:
+    """Else a worker would go on that nobody can tell anything."""
+
+    async def test() -> bytes:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.setblocking(False)
+            theirs.shutdown(socket.SHUT_RD)
+            outbox = Outbox(ours)
+            outbox.post({"drain": True})
+            await asyncio.wait_for(outbox.send(), LONG_S)
+            return await asyncio.wait_for(asyncio.get_running_loop().sock_recv(ours, 1), LONG_S)
+
+    assert asyncio.run(test()) == b""
