@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from minio import Minio
 
 from sluice.local import program, tools
 from sluice.local.program import Program
-from sluice.names import parse_chunk_key
+from tests.chunks import check_order, names_of
 from tests.services.ffmpeg import Peer, ffmpeg
 from tests.services.line import ROOT, eventually
 from tests.services.looped import make_clip
@@ -77,12 +78,11 @@ class Bench:
                 OURS,
                 cameras,
                 lambda: family(segmenter.pid),
-                lambda: sum(1 for name in names for _ in store.list(f"chunks/{name}/")),
+                lambda: [each.modified for name in names for each in store.list(f"chunks/{name}/")],
             )
             assert all(each["state"] == "online" for each in segmenter.cameras().values())
         for name in names:
-            keys = [parse_chunk_key(each.key) for each in store.list(f"chunks/{name}/")]
-            assert [each.seq for each in keys] == [*range(1, len(keys) + 1)], f"{name} has lost chunks"
+            check_order(names_of(store, name))
             segmenter.remove(name)
         return measured
 
@@ -91,23 +91,26 @@ class Bench:
         names = [f"theirs-{cameras}-{n}" for n in range(cameras)]
         client = _root(self.servers)
 
-        def segments() -> int:
+        def put() -> list[datetime]:
             found = (client.list_objects(PUBLIC, f"{name}/", recursive=True) for name in names)
-            return sum(1 for each in found for one in each if str(one.object_name).endswith(".ts"))
+            segments = (one for each in found for one in each if str(one.object_name).endswith(".ts"))
+            return [one.last_modified for one in segments if one.last_modified]
 
         with contextlib.ExitStack() as stack:
             peers = [stack.enter_context(self._segmenting(name, f"{forwarder}/{PUBLIC}/{name}")) for name in names]
-            eventually("every FFmpeg has put segments", lambda: segments() >= 2 * cameras, within_s=120)
-            return self._window(THEIRS, cameras, lambda: [each.process.pid for each in peers], segments)
+            eventually("every FFmpeg has put segments", lambda: len(put()) >= 2 * cameras, within_s=120)
+            return self._window(THEIRS, cameras, lambda: [each.process.pid for each in peers], put)
 
     def _segmenting(self, name: str, target: str) -> contextlib.AbstractContextManager[Peer]:
         source = self.source.url(name)
         options = ("-c", "copy", "-f", "hls", "-hls_time", str(SEGMENT_S), "-method", "PUT")
         return ffmpeg("-i", source, *options, f"{target}/index.m3u8", folder=self.folder)
 
-    def _window(self, side: str, cameras: int, pids: Callable[[], list[int]], segments: Callable[[], int]) -> Measured:
+    def _window(
+        self, side: str, cameras: int, pids: Callable[[], list[int]], segments: Callable[[], list[datetime]]
+    ) -> Measured:
         time.sleep(10)  # the steady state: what opening a stream costs is no part of it
-        who, had = pids(), segments()
+        who, since = pids(), datetime.now(UTC)
         before, began = usage(who), time.monotonic()
         memory = list[float]()
         for n in range(1, MEMORY_SAMPLES + 1):
@@ -116,7 +119,8 @@ class Bench:
             memory.append(now.pss_kib / 1024)
         lasted = time.monotonic() - began
         assert sorted(pids()) == sorted(who), f"{side}: a process has died or was started within the window"
-        put = segments() - had
+        until = since + timedelta(seconds=lasted)
+        put = sum(since <= at < until for at in segments())
         expected = cameras * lasted / SEGMENT_S
         assert abs(put - expected) <= cameras + 1, f"{side}: {put} segments, expected {expected:.0f}"
         return Measured(
