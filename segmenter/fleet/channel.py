@@ -23,7 +23,7 @@ from segmenter.timeline import Clock
 from segmenter.uploader import WATCH_S, Uploader
 from sluice import telemetry
 from sluice.contracts.camera import Camera, CameraOffline, CameraOnline, ChunksDropped
-from sluice.errors import UnavailableError
+from sluice.errors import SluiceError, UnavailableError
 from sluice.names import ChunkName
 from sluice.store import ObjectStore
 
@@ -119,10 +119,12 @@ class Channel:
     def close(self, *, for_good: bool = False) -> None:
         """End the session and give the spool back; the reader is stopped. May wait for the store."""
         self._services.uploads.remove(self.camera.name)
-        with suppress(UnavailableError, FencedError):  # the next session finds out by listing
-            self._uploader.end_session()
-        self._tell_drops()
-        self._spool.close(for_good=for_good)
+        try:
+            with suppress(SluiceError):  # the next session finds out by listing
+                self._uploader.end_session()
+            self._tell_drops()
+        finally:
+            self._spool.close(for_good=for_good)
 
     def tick(self) -> CameraReport:
         """Each second: what there is to say now."""

@@ -145,7 +145,10 @@ class Worker:
 
     def _part(self, name: str, channel: Channel) -> None:
         """May wait for the store, so in a thread of its own."""
-        channel.close(for_good=True)
+        try:
+            channel.close(for_good=True)
+        except Exception:  # its folder is free in any case
+            log.exception("camera %s", name)
         self._send({"left": name})
 
     def _drain(self) -> None:

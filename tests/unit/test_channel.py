@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from segmenter.spool import Dropped, Limits
 from segmenter.timeline import Clock
 from segmenter.uploader import WATCH_S
 from sluice.contracts.camera import Camera, CameraOffline, CameraOnline, ChunksDropped, Work
-from sluice.errors import UnavailableError
+from sluice.errors import StoreError, UnavailableError
 from sluice.names import CHUNKS
 from sluice.testing.store import MemoryStore
 from tests.scripted import Hanging, Played, Script
@@ -365,6 +366,23 @@ def test_who_leaves_for_good_takes_the_folder_along(line: Line) -> None:
     kept.stop_reading("removed")
     kept.close(for_good=True)
     assert list((line.folder / "gate").glob("*.cut"))
+
+
+def test_whatever_fails_at_the_end_the_folder_is_free(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that refuses the session's end, or a bug."""
+    for error in (StoreError("MethodNotAllowed"), KeyError("a bug")):
+        channel = line.channel(replace(CAMERA, paused=True))
+        channel.start()
+
+        def fail(error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr(channel._uploader, "end_session", fail)
+
+        with suppress(KeyError):
+            channel.close()
+
+        line.channel(replace(CAMERA, name="gate", paused=True))._spool.close()
 
 
 def test_online_says_what_the_chunks_hold(line: Line) -> None:
