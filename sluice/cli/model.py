@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from sluice.errors import SluiceError, UnavailableError, UnusableInputError
+from sluice.errors import SettingsError, SluiceError, UnavailableError, UnusableInputError
 
 EXAMPLES: Final = """\
 examples:
@@ -183,7 +183,10 @@ def _server(state: Path) -> Any:
     runtime = read_runtime(state)
     if runtime is not None:
         return DetectorSettings(url=runtime["endpoints"]["triton"])
-    (settings,) = load_all(DetectorSettings)
+    try:
+        (settings,) = load_all(DetectorSettings)
+    except SettingsError as error:
+        raise SluiceError(f"no runtime runs in {state} (sluice up), and {'; '.join(error.problems)}") from error
     return settings
 
 
