@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
 from tests.chunks import StoredSession, checked_sessions, names_of
+from tests.flv_stream import MS, FlvClip, FlvStream, flv_clip
 from tests.payloads import slices
 from tests.services.line import eventually
 from tests.services.recording import Push
@@ -33,6 +35,8 @@ class Stream:
     sessions: int = 1
     lost: range = field(default=range(0))
     """Pictures that cannot be kept."""
+    length_size: ClassVar[int | None] = None
+    """Of a unit's length, where there are no start codes."""
 
     @property
     def kept(self) -> list[Picture]:
@@ -45,6 +49,27 @@ class Stream:
         for at, each in enumerate(self.pictures):
             pts, dts = self.stamps(at, each)
             yield at / self.fps, stream.unit(each, pts=pts, dts=None if dts == pts else dts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flv(Stream):
+    """The same as FLV, which counts milliseconds, and how much later than decoded a picture is shown."""
+
+    length_size: ClassVar[int | None] = 4
+    clip: FlvClip
+
+    def plan(self) -> Iterator[tuple[float, bytes]]:
+        """As Stream has it."""
+        stream = FlvStream(self.clip.sets)
+        for at, each in enumerate(self.pictures):
+            pts, dts = self.stamps(at, each)
+            shown, decoded = (pts or 0) // MS, (dts or 0) // MS
+            yield at / self.fps, stream.unit(each, at_ms=decoded, shown_later_ms=shown - decoded)
+
+
+def flv(clip: FlvClip, **said: Any) -> Flv:
+    """A clip as FLV."""
+    return Flv(pictures=clip.pictures, clip=clip, **said)
 
 
 def moved(ticks: Callable[[int], int]) -> Callable[[int, Picture], tuple[int | None, int | None]]:
@@ -92,6 +117,11 @@ STREAMS = {
             joined(*(pictures(seconds=float(Fraction(gop, 25)), gop=gop) for gop in (50, 10, 80, 5, 60, 15, 100)))
         )
     ),
+    "flv": flv(flv_clip(seconds=10, bf=2), stamps=moved(lambda _: HZ)),
+    "flv-reset": flv(flv_clip(seconds=10), stamps=moved(lambda at: -5 * HZ if at >= 125 else 700 * HZ), sessions=2),
+    "flv-shown-before-decoded": flv(
+        flv_clip(seconds=10, bf=2), stamps=lambda _, each: (each.pts + HZ, each.dts + HZ + 2 * FRAME)
+    ),
 }
 
 
@@ -122,7 +152,7 @@ def said_of(process: SegmenterProcess) -> list[dict[str, object]]:
 
 def sent(stream: Stream) -> list[str]:
     """What is to be stored of it."""
-    kept = [slices(each.data, "h264", length_size=None) for each in stream.kept]
+    kept = [slices(each.data, "h264", length_size=stream.length_size) for each in stream.kept]
     return [hashlib.sha256(each).hexdigest()[:16] for each in kept]
 
 
