@@ -218,11 +218,10 @@ class Channel:
             self._drops, self._dropped_bytes = Counter(), Counter()
         if drops:
             self._told_s = time.monotonic()
-        at = datetime.now(UTC)
+        at, name = datetime.now(UTC), self.camera.name
         for reason, chunks in drops.items():
-            self._services.tell(
-                ChunksDropped(camera=self.report.camera, at=at, reason=reason, chunks=chunks, size_bytes=sizes[reason])
-            )
+            lost = ChunksDropped(camera=name, at=at, reason=reason, chunks=chunks, size_bytes=sizes[reason])
+            self._services.tell(lost)
 
     def _fence(self, error: FencedError) -> None:
         """Another segmenter records this camera: what we have is its time again, so it is thrown away."""
