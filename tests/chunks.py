@@ -2,27 +2,26 @@
 
 import hashlib
 import io
-import struct
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import accumulate, groupby, pairwise
+from itertools import groupby, pairwise
 
 import av
 
 from segmenter.chunk import rfc6381
-from sluice.boxes import Box, boxes, find, within
+from sluice.boxes import boxes
 from sluice.errors import ObjectNotFoundError
 from sluice.names import CHUNKS, ChunkName, parse_chunk_key
 from sluice.store import ObjectStore
+from tests.fragments import runs
 from tests.payloads import Payloads, length_size_of, opens, payloads_of
 
 AUDIO_SLACK_S = Fraction(1, 500)
 """Sound that came in milliseconds, as by RTMP, is rounded at both ends of each packet."""
 DURATION_SLACK_MS = 3
 _SLEW = 0.0006
-_NON_SYNC = 0x10000
 _ENDS = ("keyframe", "limit", "end")
 
 
@@ -64,20 +63,6 @@ class StoredSession:
     def stream(self) -> bytes:
         """One file of all of it."""
         return self.init + b"".join(each.media for each in self.chunks)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Run:
-    """The samples of one track in one chunk, in the track's timescale."""
-
-    start: int
-    end: int
-    shown: int
-    """How long its pictures last: one that came ahead of pictures shown before it may be a chunk's last."""
-    timescale: int
-    is_video: bool
-    is_sync: bool
-    """What is said of the first sample."""
 
 
 def names_of(store: ObjectStore, camera: str) -> list[ChunkName]:
@@ -158,17 +143,17 @@ def check_chunk(chunk: StoredChunk) -> Payloads:
 
 def check_continuous(chunks: Sequence[StoredChunk]) -> None:
     """Each track's decode time goes on where the chunk before ended, and names say how long they last."""
-    every = [(chunk, _runs(chunk)) for chunk in chunks]
-    for chunk, runs in every:
-        video = next(each for each in runs if each.is_video)
+    every = [(chunk, runs(chunk.init, chunk.media)) for chunk in chunks]
+    for chunk, tracks in every:
+        video = next(each for each in tracks if each.is_video)
         lasts_ms = video.shown * 1000 / video.timescale
         off_ms = abs(lasts_ms - chunk.name.duration_ms)
         allowed_ms = DURATION_SLACK_MS + lasts_ms * _SLEW
         assert video.is_sync, f"{chunk.name.key}: its first sample is not said to be a random-access point"
         assert off_ms <= allowed_ms, f"{chunk.name.key}: lasts {lasts_ms:.1f} ms"
     ends = dict[bool, int]()
-    for chunk, runs in every:
-        for mine in runs:  # a chunk of a few pictures may have no sound
+    for chunk, tracks in every:
+        for mine in tracks:  # a chunk of a few pictures may have no sound
             slack = 0 if mine.is_video else AUDIO_SLACK_S * mine.timescale
             gap = mine.start - ends.get(mine.is_video, mine.start)
             kind = "video" if mine.is_video else "audio"
@@ -206,74 +191,3 @@ def _session(store: ObjectStore, number: int, chunks: tuple[StoredChunk, ...]) -
 def _got(store: ObjectStore, name: ChunkName) -> StoredChunk:
     found = store.get(name.key)
     return StoredChunk(name=name, body=found.body, metadata=found.metadata)
-
-
-def _runs(chunk: StoredChunk) -> list[_Run]:
-    tracks = list(find(chunk.init, "moov/trak"))
-    return [_run(chunk, traf, tracks) for traf in find(chunk.media, "moof/traf")]
-
-
-def _run(chunk: StoredChunk, traf: Box, tracks: Sequence[Box]) -> _Run:
-    """ISO/IEC 14496-12, 8.8.7, 8.8.8 and 8.8.12."""
-    inside = {box.kind: box for box in within(chunk.media, traf)}
-    track_id, fallback, flags = _fragment_header(chunk.media, inside[b"tfhd"])
-    (start,) = struct.unpack_from(">Q", chunk.media, inside[b"tfdt"].body + 4)
-    samples = list(_samples(chunk.media, inside[b"trun"], fallback))
-    durations = [duration for duration, _ in samples]
-    times = list(accumulate(durations, initial=0))
-    ends = [time + moved + duration for time, (duration, moved) in zip(times, samples, strict=False)]
-    sync = not _first_flags(chunk.media, inside[b"trun"], flags) & _NON_SYNC
-    track = tracks[track_id - 1]
-    media = next(box for box in within(chunk.init, track) if box.kind == b"mdia")
-    boxes_of = {box.kind: box for box in within(chunk.init, media)}
-    (timescale,) = struct.unpack_from(">I", chunk.init, boxes_of[b"mdhd"].body + 12)
-    kind = chunk.init[boxes_of[b"hdlr"].body + 8 : boxes_of[b"hdlr"].body + 12]
-    return _Run(
-        start=start,
-        end=start + times[-1],
-        shown=max(ends) - samples[0][1],
-        timescale=timescale,
-        is_video=kind == b"vide",
-        is_sync=sync,
-    )
-
-
-def _fragment_header(data: bytes, box: Box) -> tuple[int, int, int]:
-    """Track id, and duration and flags of samples that have none of their own."""
-    flags, track_id = struct.unpack_from(">II", data, box.body)
-    at = box.body + 8 + 8 * bool(flags & 1) + 4 * bool(flags & 2)
-    defaults = [0, 0]
-    for bit, which in ((0x8, 0), (0x10, None), (0x20, 1)):
-        if flags & bit:
-            if which is not None:
-                (defaults[which],) = struct.unpack_from(">I", data, at)
-            at += 4
-    return track_id, defaults[0], defaults[1]
-
-
-def _samples_at(data: bytes, box: Box) -> tuple[int, int]:
-    """The flags of a trun, and where its samples begin."""
-    (flags,) = struct.unpack_from(">I", data, box.body)
-    return flags, box.body + 8 + 4 * bool(flags & 1) + 4 * bool(flags & 4)
-
-
-def _samples(data: bytes, box: Box, fallback: int) -> Iterator[tuple[int, int]]:
-    """Of each its duration, and how much later than decoded it is shown."""
-    flags, at = _samples_at(data, box)
-    (count,) = struct.unpack_from(">I", data, box.body + 4)
-    width = 4 * sum(bool(flags & bit) for bit in (0x100, 0x200, 0x400, 0x800))
-    for sample in (at + each * width for each in range(count)):
-        duration = struct.unpack_from(">I", data, sample)[0] if flags & 0x100 else fallback
-        yield duration, struct.unpack_from(">i", data, sample + width - 4)[0] if flags & 0x800 else 0
-
-
-def _first_flags(data: bytes, box: Box, fallback: int) -> int:
-    flags, at = _samples_at(data, box)
-    if flags & 4:
-        at -= 4
-    elif flags & 0x400:
-        at += 4 * sum(bool(flags & bit) for bit in (0x100, 0x200))
-    else:
-        return fallback
-    found: int = struct.unpack_from(">I", data, at)[0]
-    return found
