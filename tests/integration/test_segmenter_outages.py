@@ -131,7 +131,8 @@ def test_a_full_spool_gives_up_its_oldest_chunks_and_says_so(outages: Outages) -
     assert sum(each.data["chunks"] for each in events) == counted
     assert all(each.data["size_bytes"] > 0 for each in events)
     assert len(holes) == 1, "the oldest are given up, not some here and there"
-    assert holes[0][0].end_ms <= outages.began_ms + 6000
+    assert holes[0][0].end_ms <= outages.began_ms + 3500
+    assert holes[0][1].start_ms <= outages.over_ms - 4000
 
 
 def test_what_follows_dropped_chunks_is_a_session_of_its_own(outages: Outages) -> None:
