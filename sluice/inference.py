@@ -69,8 +69,10 @@ _OUTPUTS: dict[str, tuple[str, int]] = {
 
 # Attempts are made at each call, not on gRPC's own schedule, whose pauses grow to two minutes. A pool of its own, or a
 # new channel would share the broken connection of an old one that another thread still waits on. A batch of frames is
-# larger than gRPC's default limit of 4 MiB.
+# larger than gRPC's default limit of 4 MiB. A name with several addresses, as a headless Service has, is several
+# servers, asked in turn; by default gRPC stays with the first for ever.
 _CHANNEL = [
+    ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
     ("grpc.use_local_subchannel_pool", 1),
@@ -118,6 +120,9 @@ class TritonDetector:
         kept = self._described.get(model)
         if kept is not None and time.monotonic() - kept[0] < DESCRIPTION_S:
             return kept[1]
+        if kept is not None:
+            # gRPC looks a name up again when a connection ends only; a new one finds servers that were added.
+            self._forget(self._client)
         config = self._ask(model, deadline, "get_model_config", model).config
         metadata = self._ask(model, deadline, "get_model_metadata", model)
         info = _read_description(config, metadata)

@@ -14,9 +14,12 @@ from sluice.local.program import Program
 from sluice.models.repository import CATALOGUE, MODELS, assemble
 from sluice.settings import DetectorSettings
 
+__all__ = ["CATALOGUE", "MODELS", "TritonPorts", "assemble", "forget_shared_memory", "infers", "triton_program"]
+
 PROBE = "squares"
 """The model that says whether the server works; it needs no weights, so it is always there."""
-__all__ = ["CATALOGUE", "MODELS", "TritonPorts", "assemble", "forget_shared_memory", "infers", "triton_program"]
+IMAGE = "nvcr.io/nvidia/tritonserver:26.07-py3"
+"""NVIDIA's, the same as in infra/triton/Containerfile."""
 EXIT_TIMEOUT_S = 10
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (not a temporary file: the python backend's fixed place)
 
@@ -52,7 +55,7 @@ def triton_program(*, home: Path, repository: Path, ports: TritonPorts, log: Pat
             *(f"--backend-config={backend},shm-region-prefix-name={memory}" for backend in ("python", "onnxruntime")),
         ),
         log=log,
-        ready=lambda: infers(f"127.0.0.1:{ports.grpc}", PROBE),
+        ready=lambda: infers(f"127.0.0.1:{ports.grpc}", PROBE, timeout_s=3),
         # The python backend's stub takes its environment from the first python3 on PATH and ignores all PYTHON*
         # variables; a copied stub has lost its rpath, and without these libraries the server hangs.
         environment={
@@ -68,16 +71,24 @@ def _addresses(ports: TritonPorts) -> Iterable[str]:
         yield f"--{name}-port={port}"
 
 
-def infers(url: str, model: str = PROBE, *, timeout_s: float = 3.0) -> bool:
-    """True when a real inference succeeds; the health routes stay 200 for a model whose process has died."""
+def infers(url: str, model: str | None = None, *, timeout_s: float = 10.0) -> bool:
+    """True when real inferences succeed, of *model* or of each that is ready; health routes do not notice dead ones."""
     detector = TritonDetector(DetectorSettings(url=url, timeout_s=timeout_s))
     try:
-        detector.detect(model, np.zeros((1, 32, 32, 3), np.uint8))
+        for name in [model] if model else _ready(url):
+            detector.detect(name, np.zeros((1, 32, 32, 3), np.uint8))
     except (UnavailableError, UnusableInputError):
         return False
     finally:
         detector.close()
     return True
+
+
+def _ready(url: str) -> list[str]:
+    """What the server says it serves; a net is asked through its wrapper."""
+    from sluice.models import server
+
+    return [each.name for each in server.index(url) if each.state == "READY" and not each.name.endswith("_net")]
 
 
 def shared_memory_prefix(repository: Path) -> str:
@@ -94,7 +105,7 @@ def forget_shared_memory(repository: Path) -> None:
 def container_command() -> str:
     """For machines that cannot run the wheel's server."""
     return (
-        f"docker run --rm --shm-size=256m -p 127.0.0.1:8001:8001 -v {MODELS}:/models:ro "
-        "nvcr.io/nvidia/tritonserver:24.12-py3 "
+        "sluice model repository models --container && docker run --rm --shm-size=512m -p 127.0.0.1:8001:8001 "
+        f'-v "$PWD/models:/models:ro" {IMAGE} '
         "tritonserver --model-repository=/models --disable-auto-complete-config"
     )

@@ -47,7 +47,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     said("up", "--detach", "--no-minio", "--state", state, "--manifests", folder / "manifests")
     try:
         # Everything else does not wait for Triton.
-        eventually("Triton is there", lambda: "early" in sluice("model", "list", "--state", state).stdout)
+        eventually("Triton is there", lambda: " ready " in sluice("model", "list", "--state", state).stdout)
         yield state
     finally:
         said("down", "--state", state)
