@@ -1,0 +1,165 @@
+"""Frames a second on one function core and one Triton core: as served, the limit, and predecessors' way."""
+
+import http.client
+import json
+import queue
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sluice.local import program
+from sluice.local.program import Program
+from tests.bench.detecting.rig import FPS, FRAMES, FUNCTION_CORE, TRITON_CORE, Rig, pinned, rig
+from tests.services.line import ROOT
+from tests.services.usage import family, usage
+
+PLANS = ("1x1", "1x4", "4x2", "8x1", "8x2", "8x4", "16x1", "16x2", "32x1", "32x2")
+GOALS = {"of the limit": 0.8, "per-frame ratio": 5.0, "cameras": 15.0}
+
+
+@dataclass(slots=True, kw_only=True)
+class Figures:
+    """Frames a second, round by round."""
+
+    served: dict[int, list[float]] = field(default_factory=dict)
+    """By the number of function instances on the core."""
+    alone: list[float] = field(default_factory=list)
+    decode: list[float] = field(default_factory=list)
+    frame_by_frame: dict[int, list[float]] = field(default_factory=dict)
+    """By the number of streams at a time."""
+    plan: str = ""
+
+
+def served(rig: Rig, instances: int, chunks: int) -> float:
+    """Closed loop: each instance gets its next event as soon as it has answered."""
+    events = queue.SimpleQueue[tuple[dict[str, str], bytes]]()
+    for _ in range(chunks):
+        events.put(rig.put())
+    failures = list[BaseException]()
+
+    def keep_busy(port: int) -> None:
+        link = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+        try:
+            while True:
+                rig.post(port, events.get_nowait(), link)
+        except queue.Empty:
+            pass
+        except BaseException as error:
+            failures.append(error)
+            raise
+
+    threads = [threading.Thread(target=keep_busy, args=(port,)) for port, _ in rig.functions[:instances]]
+    began = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures, failures
+    return chunks * FRAMES / (time.perf_counter() - began)
+
+
+def _process(*arguments: object) -> dict[str, float]:
+    command = [sys.executable, "-m", *map(str, arguments)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT, timeout=180)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def measure(made: Rig, *, model: str, rounds: int, chunks: int, seconds: float) -> Figures:
+    """The sides in turn, so that what else the machine does falls on all."""
+    long_side = made.detector().describe(model).long_side
+    clips = ["--clips", made.folder / "clips", "--long-side", long_side]
+    triton = ["tests.bench.detecting.alone", "triton", *clips, "--url", made.triton_url, "--model", model]
+    for port, _ in made.functions:
+        made.post(port, made.put())  # warm
+    with ExitStack() as stack:
+        port = _model_server(stack, made, model)
+        call = ["tests.bench.detecting.predecessor", "call", "--port", port, *clips[:2], "--seconds", seconds]
+        tried = _process(*triton, "--plans", ",".join(PLANS), "--seconds", 1.5)
+        plans = sorted(tried, key=lambda plan: -tried[plan])[:3]
+        print("triton alone, batch x callers: " + ", ".join(f"{plan} {fps:.0f}" for plan, fps in tried.items()))
+        figures = Figures()
+        for _ in range(rounds):
+            best = _process(*triton, "--plans", ",".join(plans), "--seconds", seconds / 2)
+            figures.plan = max(best, key=lambda plan: best[plan])
+            figures.alone.append(best[figures.plan])
+            for count in range(1, len(made.functions) + 1):
+                figures.served.setdefault(count, []).append(served(made, count, chunks))
+                fps = _process(*call, "--streams", count)["fps"]
+                figures.frame_by_frame.setdefault(count, []).append(fps)
+            decode = _process("tests.bench.detecting.alone", "decode", *clips, "--seconds", seconds / 2)
+            figures.decode.append(decode["fps"])
+    return figures
+
+
+def _model_server(stack: ExitStack, made: Rig, model: str) -> int:
+    port = program.free_port()
+    what = Program(
+        name="model server",
+        command=(
+            *(sys.executable, "-m", "tests.bench.detecting.predecessor", "serve", "--port", str(port)),
+            *("--url", made.triton_url, "--model", model),
+        ),
+        log=made.folder / "model-server.log",
+        ready=lambda: program.accepts_connections(port),
+        directory=ROOT,
+    )
+    process = program.start(pinned(TRITON_CORE, what))
+    stack.callback(program.stop, process)
+    program.wait_ready(what, process)
+    return port
+
+
+def function_cpu_ms(made: Rig, chunks: int) -> float:
+    """CPU time a frame of one instance."""
+    port, pid = made.functions[0]
+    before = usage(family(pid)).cpu_s
+    for _ in range(chunks):
+        made.post(port, made.put())
+    return (usage(family(pid)).cpu_s - before) * 1000 / (chunks * FRAMES)
+
+
+def report(figures: Figures, cpu_ms: float) -> bool:
+    """Print it; True when every goal is met."""
+    alone = statistics.median(figures.alone)
+    by_count = {count: statistics.median(values) for count, values in figures.served.items()}
+    count, fps = max(by_count.items(), key=lambda each: each[1])
+    theirs = {streams: statistics.median(values) for streams, values in figures.frame_by_frame.items()}
+    for instances, value in by_count.items():
+        print(
+            f"detect, {instances} instances on core {FUNCTION_CORE}: {value:.1f} frames/s  "
+            f"{_all(figures.served[instances])}"
+        )
+    print(f"triton alone on core {TRITON_CORE}, {figures.plan}: {alone:.1f} frames/s  {_all(figures.alone)}")
+    print(f"decoding alone: {statistics.median(figures.decode):.1f} frames/s  {_all(figures.decode)}")
+    for streams, value in theirs.items():
+        print(f"frame at a time, {streams} streams: {value:.1f} frames/s  {_all(figures.frame_by_frame[streams])}")
+    print(f"CPU time of the function: {cpu_ms:.2f} ms a frame")
+    ratios = {"of the limit": fps / alone, "per-frame ratio": fps / theirs[count], "cameras": fps / FPS}
+    print(f"of the limit: {ratios['of the limit']:.2f}  (goal {GOALS['of the limit']:g})")
+    print(f"per-frame ratio: {ratios['per-frame ratio']:.1f}  (goal {GOALS['per-frame ratio']:g})")
+    print(
+        f"cameras at {FPS:g} frames/s a function core and Triton core: {ratios['cameras']:.1f}  "
+        f"(goal {GOALS['cameras']:g})"
+    )
+    return all(ratios[name] >= goal for name, goal in GOALS.items())
+
+
+def _all(values: list[float]) -> str:
+    return f"({' '.join(f'{value:.1f}' for value in values)})"
+
+
+def run(*, model: str, instances: int, rounds: int, chunks: int, seconds: float) -> bool:
+    """All of it."""
+    with (
+        tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder,
+        rig(Path(folder), model=model, instances=instances) as made,
+    ):
+        figures = measure(made, model=model, rounds=rounds, chunks=chunks, seconds=seconds)
+        return report(figures, function_cpu_ms(made, 10))
