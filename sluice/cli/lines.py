@@ -3,13 +3,15 @@
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from sluice.contracts.camera import CameraOffline, CameraOnline, ChunksDropped
 from sluice.contracts.chunk import ChunkInspected, ChunkStored
 from sluice.contracts.detection import ObjectsDetected
 from sluice.contracts.envelope import Event
 from sluice.contracts.rejection import InputRejected
+
+MOST_LABELS: Final = 4
 
 
 def line(event: Event[Any]) -> str:
@@ -63,4 +65,6 @@ def _counted(found: ObjectsDetected) -> Iterator[str]:
         most |= Counter(each.label for each in frame.objects)
         for each in frame.objects:
             best[each.label] = max(best.get(each.label, 0.0), each.score)
-    yield from (f"{count} {label} ({best[label]:.2f})" for label, count in most.most_common())
+    yield from (f"{count} {label} ({best[label]:.2f})" for label, count in most.most_common(MOST_LABELS))
+    if len(most) > MOST_LABELS:
+        yield f"{len(most) - MOST_LABELS} other labels"
