@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from segmenter.cutter import CutChunk, Cutter
-from segmenter.fleet.standby import SILENT_S, is_free
+from segmenter.fleet.standby import SILENT_S, Standby
 from segmenter.fleet.uploads import Uploads
 from segmenter.numbering import FencedError
 from segmenter.reader import Reader
@@ -63,6 +63,7 @@ class Channel:
         self._reader: Reader | None = None
         self._fenced = False
         self._leaving = False
+        self._standby = Standby(services.store, camera.name, silent_s=services.takeover_s)
         self._losses = threading.Lock()  # of readers, upload threads and the control thread
         self._drops: Counter[str] = Counter()
         self._dropped_bytes: Counter[str] = Counter()
@@ -232,9 +233,8 @@ class Channel:
         self._spool.forget_unnamed("fenced")
 
     def _stand_by(self) -> float:
-        services, name = self._services, self.camera.name
         try:
-            free = is_free(services.store, name, now_ms=services.clock.wall_ms(), silent_s=services.takeover_s)
+            free = self._standby.is_free()
         except UnavailableError:
             return self._services.watch_s
         if free:

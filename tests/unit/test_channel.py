@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from segmenter.fleet.channel import DROPS_S, Channel, Services
+from segmenter.fleet.standby import SILENT_S
 from segmenter.fleet.uploads import Steps, Uploads
 from segmenter.numbering import start_session
 from segmenter.reader import Reader
@@ -234,7 +235,7 @@ def test_a_camera_whose_other_segmenter_is_silent_is_taken_over(line: Line) -> N
     away = step()
     line.store.down = False
     fresh = step()
-    channel._services = replace(channel._services, clock=Clock(wall=lambda: time.time() + 3600))
+    channel._standby._now = lambda: time.monotonic() + SILENT_S
 
     free = step()
 
@@ -252,8 +253,9 @@ def test_a_camera_that_leaves_is_not_taken_over(line: Line) -> None:
     channel = fenced(line)
     step = line.uploads.steps["gate"].step
     step()
+    step()
     channel.stop_reading("removed")
-    channel._services = replace(channel._services, clock=Clock(wall=lambda: time.time() + 3600))
+    channel._standby._now = lambda: time.monotonic() + SILENT_S
     made = len(line.sources)
 
     step()
