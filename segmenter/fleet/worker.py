@@ -164,7 +164,7 @@ class Worker:
         closed = min(max(deadline, time.monotonic() + LEAST_S), time.monotonic() + CLOSE_S)
         for thread in closing:
             thread.join(max(0.0, closed - time.monotonic()))
-        log.info("ended; %d chunks stay in the spools", sum(each.waiting for each in channels))
+        log.info("ended; %d chunks stay in the spools", sum(each.tick().spooled for each in channels))
 
 
 def main(arguments: list[str]) -> int:
