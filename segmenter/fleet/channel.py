@@ -112,11 +112,6 @@ class Channel:
         """Whether the store has everything, or never will."""
         return not len(self._spool) or self._fenced
 
-    @property
-    def waiting(self) -> int:
-        """Chunks in the spool."""
-        return len(self._spool)
-
     def close(self, *, for_good: bool = False) -> None:
         """End the session and give the spool back; the reader is stopped. May wait for the store."""
         self._services.uploads.remove(self.camera.name)
