@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 KEY: Final = re.compile(r"[-/_=a-zA-Z0-9]+(\.[-/_=a-zA-Z0-9]+)*")
 """What a bucket takes as a key."""
+_FIRST_CALL: Final = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,12 +164,13 @@ class Bus(Protocol):
         """Make and mend what is missing or differs; returns what was changed, a sentence each."""
         ...
 
+    def forget(self, consumer: Consumer) -> None:
+        """Delete it at the server; that it is not there is no error."""
+        ...
+
     def close(self) -> None:
         """Flush and disconnect."""
         ...
-
-
-_FIRST_CALL: Final = threading.Lock()
 
 
 class NatsBus:
@@ -219,6 +221,13 @@ class NatsBus:
         from sluice.jetstream import definitions
 
         return definitions.ensure(connection, streams, consumers, buckets)
+
+    def forget(self, consumer: Consumer) -> None:
+        """Delete it at the server, and with it the memory of how far it was."""
+        connection = self._connection()
+        from sluice.jetstream import definitions
+
+        definitions.forget(connection, consumer)
 
     def close(self) -> None:
         """Disconnect; a later call connects anew."""

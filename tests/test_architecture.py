@@ -14,6 +14,7 @@ MAX_FUNCTION_LINES = 40
 BANNED_NAMES = {"utils", "helpers", "common", "misc", "base", "manager"}
 
 IMPORTERS = {
+    "Crypto": {"sluice/preparation/readers.py"},
     "aiohttp": {"sluice/local"},
     "av": {"sluice/models/image.py", "sluice/video.py", "sluice/picture.py", "sluice/frames.py", "segmenter"},
     "boto3": set[str](),

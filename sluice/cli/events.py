@@ -50,16 +50,15 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Show each event once, in the order in which the streams took them."""
-    from sluice.cli.following import follow, kinds, streams_of
+    from sluice.cli.following import follow
     from sluice.local.administrator import administrator
+    from sluice.selection import streams_of
 
-    unknown = sorted(set(options.kind) - set(kinds()))
-    if unknown:
-        raise SluiceError(f"no such kind: {', '.join(unknown)}; there are {', '.join(sorted(kinds()))}")
+    wanted = streams_of(options.kind, options.camera)
     began = datetime.now(UTC)
     with administrator(options.state) as admin:
         lost = _warn if options.follow else None
-        flow = follow(admin.bus, streams_of(options.kind, options.camera), since=began - options.since, lost=lost)
+        flow = follow(admin.bus, wanted, since=began - options.since, lost=lost)
         for message in flow if options.follow else _until(began, flow):
             if message is not None:
                 _show(message, as_json=options.json)

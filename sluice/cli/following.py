@@ -4,15 +4,14 @@ import itertools
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
 from sluice.bus import Bus, Message, Subscription
 from sluice.errors import UnavailableError
-from sluice.names import subject
-from sluice.topology import CHUNKS, RESULTS, Consumer, Stream
+from sluice.topology import Consumer, Stream
 
 BATCH: Final = 200
 WAIT_S: Final = 0.25
@@ -22,29 +21,6 @@ FORGOTTEN_S: Final = 60.0
 """What a command that was killed leaves at the server."""
 _ROUNDING: Final = timedelta(milliseconds=1)
 _NUMBERS: Final = itertools.count()
-
-
-def kinds() -> tuple[str, ...]:
-    """Every kind of event that somebody may follow."""
-    return tuple(name.split(".")[2] for stream in (RESULTS, CHUNKS) for name in stream.subjects)
-
-
-def streams_of(wanted_kinds: Collection[str], cameras: Collection[str]) -> dict[Stream, tuple[str, ...]]:
-    """The streams that hold these, and what to take of each; nothing wanted: everything."""
-    found: dict[Stream, tuple[str, ...]] = {}
-    for stream in (RESULTS, CHUNKS):
-        held = [name.split(".")[2] for name in stream.subjects]
-        some = [kind for kind in held if kind in wanted_kinds] if wanted_kinds else held
-        every = set(some) == set(held)
-        if not some:
-            continue
-        if not cameras:
-            found[stream] = () if every else tuple(f"sluice.v1.{kind}.*" for kind in some)
-        elif every:
-            found[stream] = tuple(subject("any", camera).replace("any", "*", 1) for camera in cameras)
-        else:
-            found[stream] = tuple(subject(kind, camera) for kind in some for camera in cameras)
-    return found
 
 
 @dataclass(slots=True, kw_only=True)

@@ -23,6 +23,7 @@ COMMANDS: Final = (
     "demo",
     "events",
     "republish",
+    "user",
 )
 """Each is a module of sluice.cli with `add`."""
 

@@ -1,6 +1,7 @@
 """Streams, consumers and buckets at the server compared with their definitions, and mended."""
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -57,6 +58,16 @@ def ensure(
         return tuple(change.sentence for change in plan)
 
     return connection.call(work, about="$JS.API")
+
+
+def forget(connection: Connection, consumer: Consumer) -> None:
+    """Delete a consumer, unless it is not there."""
+
+    async def work(link: Link) -> None:
+        with suppress(NotFoundError):
+            await link.js.delete_consumer(consumer.stream, consumer.name)
+
+    connection.call(work, about=f"{consumer.stream}.{consumer.name}")
 
 
 async def _plan(

@@ -18,11 +18,19 @@ class NatsUser:
 
     name: str
     password: str = field(repr=False)
+    """Or its bcrypt hash."""
     publish: tuple[str, ...] = ()
     subscribe: tuple[str, ...] = ()
 
 
-def nats_config(*, port: int, store: Path, users: Sequence[NatsUser], monitor_port: int | None = None) -> str:
+def nats_config(
+    *,
+    port: int,
+    store: Path,
+    users: Sequence[NatsUser],
+    monitor_port: int | None = None,
+    websocket_port: int | None = None,
+) -> str:
     """The server's configuration file."""
     lines = [
         "server_name: sluice",
@@ -35,15 +43,20 @@ def nats_config(*, port: int, store: Path, users: Sequence[NatsUser], monitor_po
         "  # than the streams' sum on a small machine, and they could not be made.",
         f"  max_file_store: {MAX_STORE}",
         "}",
-        "authorization {",
-        "  users: [",
-        *(f"    {_user(user)}" for user in users),
-        "  ]",
-        "}",
+        *authorization(users),
     ]
+    if websocket_port is not None:
+        # Who may connect is a matter of user and password: allowed_origins binds honest browsers only.
+        listen = _quoted(f"127.0.0.1:{websocket_port}")
+        lines += ["websocket {", f"  listen: {listen}", "  no_tls: true", "}"]
     if monitor_port is not None:
         lines.insert(2, f"http: {_quoted(f'127.0.0.1:{monitor_port}')}")
     return "\n".join(lines) + "\n"
+
+
+def authorization(users: Sequence[NatsUser]) -> list[str]:
+    """The part of a configuration file that says who is let in, line by line."""
+    return ["authorization {", "  users: [", *(f"    {_user(user)}" for user in users), "  ]", "}"]
 
 
 def nats_program(*, binary: Path, config: Path, port: int, log: Path) -> Program:

@@ -20,6 +20,7 @@ from sluice.local.knative.broker import connect
 from sluice.local.manifests.reader import read
 from sluice.local.manifests.specs import Manifests
 from sluice.local.program import Program
+from sluice.local.readers import Readers
 from sluice.local.servers import Servers
 from sluice.local.state import State
 from sluice.local.watch import follow
@@ -54,6 +55,8 @@ class Runtime:
     parts: dict[str, Supervised] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     cluster: Cluster | None = None
+    readers: Readers | None = None
+    """None without a bucket, which says who they are."""
 
     async def apply(self, wanted: Manifests) -> None:
         """Follow the manifests, and tell everybody where things are now."""
@@ -127,6 +130,9 @@ async def _start(runtime: Runtime, stack: AsyncExitStack) -> None:
     if plan.triton:
         await _start_triton(runtime, plan.triton, stack)
     await asyncio.to_thread(_prepare, runtime)
+    if plan.minio:
+        runtime.readers = Readers(runtime)
+        stack.push_async_callback(Running("readers", runtime.readers.follow).stop)
     client = await connect(plan.addresses["nats"], admin[NATS_USER], admin[NATS_PASSWORD])
     stack.push_async_callback(client.close)
     http = await stack.enter_async_context(_http())

@@ -11,7 +11,7 @@ from sluice.errors import SettingsError
 from sluice.local import tools
 from sluice.local.instances import Supervised
 from sluice.local.minio import NatsTarget, minio_program
-from sluice.local.nats import nats_config, nats_program
+from sluice.local.nats import NatsUser, nats_config, nats_program
 from sluice.local.program import Program
 from sluice.local.state import State
 from sluice.preparation.secrets import NATS_PASSWORD, NATS_USER, Secrets
@@ -34,7 +34,7 @@ class Servers:
     minio: Program | None
     triton: Program | None
     addresses: Mapping[str, str]
-    """s3, nats, triton, rtmp; spool is a folder."""
+    """s3, nats, nats-ws, triton, rtmp; spool is a folder."""
     notices: tuple[str, ...] = ()
     queue: str = field(default="")
     """Folder of announcements that MinIO could not deliver yet."""
@@ -45,6 +45,7 @@ def addresses(state: State) -> dict[str, str]:
     return {
         "s3": f"http://127.0.0.1:{state.port('minio')}",
         "nats": f"nats://127.0.0.1:{state.port('nats')}",
+        "nats-ws": f"ws://127.0.0.1:{state.port('nats-websocket')}",
         # Where none is, a part that needs it finds nobody and says so; the others do not care.
         "triton": os.environ.get("SLUICE_TRITON_URL") or f"127.0.0.1:{state.port('triton-grpc')}",
         "spool": str(state.folder / "data" / "spool"),
@@ -61,11 +62,7 @@ def plan(state: State, secrets: Secrets, *, with_minio: bool = True, with_triton
     nats_port = state.port("nats")
     triton, notices = _triton(state) if with_triton else (None, ())
     queue = state.folder / "data" / "minio-queue"
-    config = state.folder / "nats.conf"
-    config.touch(mode=0o600)
-    config.write_text(
-        nats_config(port=nats_port, store=state.folder / "data" / "nats", users=secrets.nats_users()), "utf-8"
-    )
+    config = write_nats_config(state, secrets)
     minio, binary = paths.get("minio"), paths["nats-server"]
     assert binary is not None  # noqa: S101 (else it would be missing, above)
     nats = nats_program(binary=binary, config=config, port=nats_port, log=state.log("nats-server"))
@@ -77,6 +74,23 @@ def plan(state: State, secrets: Secrets, *, with_minio: bool = True, with_triton
         notices=notices,
         queue=str(queue),
     )
+
+
+def write_nats_config(state: State, secrets: Secrets, *, readers: Sequence[NatsUser] = ()) -> Path:
+    """Say who NATS lets in: the parts, and *readers*; the file is left alone when it says so already."""
+    config = state.folder / "nats.conf"
+    text = nats_config(
+        port=state.port("nats"),
+        websocket_port=state.port("nats-websocket"),
+        store=state.folder / "data" / "nats",
+        users=[*secrets.nats_users(), *readers],
+    )
+    if config.exists() and config.read_text("utf-8") == text:
+        return config
+    draft = config.with_suffix(".new")
+    draft.touch(mode=0o600)
+    draft.write_text(text, "utf-8")
+    return draft.replace(config)
 
 
 def _minio(state: State, secrets: Secrets, binary: Path, nats_port: int) -> Program:

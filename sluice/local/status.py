@@ -11,6 +11,7 @@ from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
+from sluice.errors import SluiceError
 from sluice.topology import CONSUMERS
 
 if TYPE_CHECKING:
@@ -19,13 +20,22 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def served(runtime: "Runtime", jetstream: JetStreamContext) -> AsyncIterator[None]:
-    """GET /status, as JSON."""
+    """GET /status, as JSON; POST /users, after a change of who may read."""
 
     async def status(_request: web.Request) -> web.Response:
         return web.json_response({**describe(runtime), "pending": await pending(runtime, jetstream)})
 
+    async def users(_request: web.Request) -> web.Response:
+        assert runtime.readers is not None  # noqa: S101 (it was started)
+        try:
+            return web.json_response({"users": await runtime.readers.refresh()})
+        except SluiceError as error:
+            return web.Response(status=503, text=str(error))
+
     app = web.Application()
     app.router.add_get("/status", status)
+    if runtime.readers:
+        app.router.add_post("/users", users)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", runtime.state.port("admin")).start()
@@ -50,7 +60,7 @@ def describe(runtime: "Runtime") -> dict[str, Any]:
         "triggers": triggers,
         "endpoints": {**runtime.plan.addresses, **cluster.addresses()},
         "skipped": list(runtime.manifests.skipped),
-        "problems": list(runtime.problems),
+        "problems": [*runtime.problems, *(runtime.readers.problems if runtime.readers else ())],
         "notices": list(runtime.plan.notices),
     }
 

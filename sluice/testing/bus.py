@@ -87,6 +87,11 @@ class MemoryBus:
                 self._buckets.setdefault(_name(bucket), MemoryEntries(bucket)).definition = bucket
         return changes
 
+    def forget(self, consumer: Consumer) -> None:
+        """Take the consumer out."""
+        with self.changing():
+            self._consumers.pop(_name(consumer), None)
+
     def close(self) -> None:
         """Nothing to close."""
 

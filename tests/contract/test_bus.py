@@ -345,6 +345,20 @@ class TestConsuming:
         assert subscription.fetch(1, wait_s=3 * ACK_WAIT_S) == []
         assert scene.bus.differences([], [hasty], []) == ()
 
+    def test_a_forgotten_consumer_begins_anew(self, scene: Scene) -> None:
+        """It is missing until it is made again, and then it has seen nothing."""
+        scene.put(scene.log, "a")
+        subscription = scene.bus.subscribe(scene.log_reader)
+        fetch_soon(subscription)[0].ack()
+
+        scene.bus.forget(scene.log_reader)
+        scene.bus.forget(scene.log_reader)
+
+        with pytest.raises(UnavailableError):
+            subscription.fetch(1, wait_s=0.2)
+        scene.ensure()
+        assert texts(fetch_soon(subscription)) == ["a"]
+
     def test_a_missing_consumer_is_unavailable_until_it_is_made(self, scene: Scene) -> None:
         """The same subscription works as soon as it exists."""
         later = replace(scene.log_reader, name="later")

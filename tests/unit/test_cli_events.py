@@ -12,9 +12,10 @@ import pytest
 from sluice import events, names
 from sluice.bus import Message
 from sluice.cli.events import ago
-from sluice.cli.following import follow, kinds, streams_of
+from sluice.cli.following import follow
 from sluice.contracts.envelope import Event
 from sluice.errors import UnavailableError
+from sluice.selection import kinds, streams_of
 from sluice.testing.bus import MemoryBus
 from sluice.topology import CHUNKS, RESULTS
 from tests.desk import Desk
@@ -196,4 +197,4 @@ class TestShowing:
         status, _ = sluice.tried("events", "--kind", "detection")
 
         assert status == 1
-        assert "no such kind: detection; there are cameras, chunks, counts, detections" in sluice.errors
+        assert "kind 'detection': expected some of cameras, chunks, counts, detections" in sluice.errors

@@ -34,6 +34,14 @@ def test_it_has_no_monitor_unless_asked() -> None:
     assert "http" not in config()
 
 
+def test_browsers_come_by_a_listener_of_its_own() -> None:
+    """On loopback too, and only where it is asked for."""
+    text = nats_config(port=4222, store=Path("/data"), users=(), websocket_port=8443)
+
+    assert 'websocket {\n  listen: "127.0.0.1:8443"\n  no_tls: true\n}' in text
+    assert "websocket" not in config()
+
+
 def test_the_admin_has_all_rights() -> None:
     """No subjects given and the name admin: no permissions block at all."""
     text = config(NatsUser(name="admin", password="secret"))
