@@ -28,6 +28,8 @@ _FOLDER: Final = r"(?P<camera>[^/]+)/(?P<day>\d{4}-\d\d-\d\d)/(?P<hour>\d\d)"
 _CHUNK_KEY: Final = re.compile(rf"chunks/{_FOLDER}/(?P<stem>[^/]+)\.mp4")
 _RESULT_KEY: Final = re.compile(rf"results/(?P<work>[^/]+)/{_FOLDER}/(?P<stem>[^/]+)\.json")
 _SUBJECT: Final = re.compile(r"sluice\.v1\.([a-z]+)\.([a-z0-9-]+|_)")
+_INDEX_KEY: Final = re.compile(r"index/(?P<camera>[^/]+)/(?P<day>\d{4}-\d\d-\d\d)/(?P<hour>\d\d)\.json", re.ASCII)
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
 def checked_camera(camera: str) -> str:
@@ -128,6 +130,38 @@ def init_key(camera: str, init: str) -> str:
     return f"init/{checked_camera(camera)}/{init}.mp4"
 
 
+def live_playlist_key(camera: str, target_duration: int) -> str:
+    """The object key of the live playlist whose TARGETDURATION is so many whole seconds."""
+    return f"hls/{checked_camera(camera)}/live-{target_duration}.m3u8"
+
+
+def multivariant_key(camera: str) -> str:
+    """The object key of the playlist that a player opens."""
+    return f"hls/{checked_camera(camera)}/index.m3u8"
+
+
+def index_key(camera: str, day: str, hour: str) -> str:
+    """The object key of the index of a camera's closed hour; *day* as YYYY-MM-DD, *hour* as HH, both UTC."""
+    key = f"index/{checked_camera(camera)}/{day}/{hour}.json"
+    parse_index_key(key)
+    return key
+
+
+def parse_index_key(key: str) -> tuple[str, str, str]:
+    """Read an hour index's object key: the camera, the day and the hour, as index_key takes them."""
+    found = _INDEX_KEY.fullmatch(key)
+    if not found or not _is_hour(found["day"], found["hour"]):
+        raise InvalidNameError("index key", key, "index/<camera>/<YYYY-MM-DD>/<HH>.json")
+    return checked_camera(found["camera"]), found["day"], found["hour"]
+
+
+def token_key(sha256: str) -> str:
+    """The object key of an access token, of which only the SHA-256 is kept."""
+    if not _SHA256.fullmatch(sha256):
+        raise InvalidNameError("token's sha256", sha256, "64 hex digits")
+    return f"tokens/{sha256}.json"
+
+
 def camera_key(camera: str) -> str:
     """The object key of a camera's configuration."""
     return f"cameras/{checked_camera(camera)}.json"
@@ -162,6 +196,14 @@ def dead_letter_subject(trigger: str) -> str:
 def event_id(event_type: str, *parts: object) -> str:
     """The id that every maker of the same event gives it, however often and wherever it is made."""
     return str(uuid5(_IDS, "|".join([event_type, *map(str, parts)])))
+
+
+def _is_hour(day: str, hour: str) -> bool:
+    try:
+        datetime.strptime(f"{day}/{hour}+0000", "%Y-%m-%d/%H%z")
+    except ValueError:
+        return False
+    return True
 
 
 def _folder(chunk: ChunkName) -> str:

@@ -1,5 +1,7 @@
 """Names render and parse in both directions, and nothing else parses."""
 
+from datetime import datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -108,3 +110,32 @@ def test_an_id_depends_on_each_of_its_parts() -> None:
 
     assert len(ids) == 4
     assert names.event_id("t", "k", 0) in ids
+
+
+HOURS = st.datetimes(min_value=datetime(2001, 9, 10), max_value=datetime(2286, 1, 1))  # noqa: DTZ001 (hypothesis wants them naive)
+
+
+@given(CAMERAS, HOURS)
+def test_an_index_key_says_camera_day_and_hour(camera: str, at: datetime) -> None:
+    """parse(render(x)) == x."""
+    day, hour = f"{at:%Y-%m-%d}", f"{at:%H}"
+
+    assert names.parse_index_key(names.index_key(camera, day, hour)) == (camera, day, hour)
+
+
+@pytest.mark.parametrize(
+    "key", ["index/gate/2026-02-30/05.json", "index/gate/2026-02-03/24.json", "index/../2026-02-03/05.json"]
+)
+def test_an_hour_that_never_was_has_no_index(key: str) -> None:
+    """Nor has what is no camera."""
+    with pytest.raises(InvalidNameError):
+        names.parse_index_key(key)
+
+
+def test_playlists_and_tokens_have_their_places() -> None:
+    """A token is known by its digest only."""
+    assert names.live_playlist_key("gate", 4) == "hls/gate/live-4.m3u8"
+    assert names.multivariant_key("gate") == "hls/gate/index.m3u8"
+    assert names.token_key("ab" * 32) == f"tokens/{'ab' * 32}.json"
+    with pytest.raises(InvalidNameError):
+        names.token_key("../users/me")
