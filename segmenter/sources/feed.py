@@ -13,6 +13,7 @@ from segmenter.source import SourceError
 from segmenter.sources.fragments import Fragments
 from segmenter.sources.limits import DECODED, MOST_PIXELS, check_limits
 from segmenter.sources.reading import Reader
+from segmenter.sources.times import Heard
 from segmenter.tracks import AnyPacket
 
 PROBE_BYTES: Final = 5_000_000
@@ -168,10 +169,12 @@ class FeedConnection:
             yield from self._demuxed(self._later[-1])
 
     def _demuxed(self, container: InputContainer) -> Iterator[AnyPacket]:
-        feed = self._feed
+        feed, heard = self._feed, Heard(next(iter(container.streams.audio), None))
         try:
             for packet in container.demux((*container.streams.video, *container.streams.audio)):
                 feed.packets += 1
+                if packet.stream_index == heard.index and packet.size:
+                    heard.mend(packet)
                 if packet.size:  # the library ends by an empty one a track
                     yield packet
         except (av.error.FFmpegError, MemoryError) as error:

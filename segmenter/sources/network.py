@@ -18,7 +18,7 @@ from segmenter.source import SourceError
 from segmenter.sources.pace import Pace
 from segmenter.sources.protocols import options
 from segmenter.sources.refusals import broken, refused
-from segmenter.sources.times import arrived, heard_after
+from segmenter.sources.times import Heard, arrived
 from segmenter.sources.tracked import Chosen
 from segmenter.tracks import AnyPacket
 from sluice.address import SourceAddress
@@ -178,8 +178,7 @@ class NetworkConnection:
 
     def _read(self) -> Iterator[AnyPacket]:
         video, audio = self._chosen.video, self._chosen.audio
-        video_index, audio_index = video.index, -1 if audio is None else audio.index
-        tick_s, heard = float(video.time_base), None
+        video_index, tick_s, heard = video.index, float(video.time_base), Heard(audio)
         pace, began = Pace(self._stopped.wait, ahead_s=AHEAD_S), self._seen
         for packet in self._awaited():
             if packet.stream_index == video_index and packet.size:
@@ -193,10 +192,8 @@ class NetworkConnection:
                 yield packet
             elif time.monotonic() - self._seen > self._silent_s:
                 return
-            elif packet.stream_index == audio_index and 0 < packet.size <= PACKET_BYTES:
-                if packet.pts is None or not packet.duration:
-                    heard_after(packet, heard, self._chosen.sound_ticks)
-                heard = packet.pts
+            elif packet.stream_index == heard.index and 0 < packet.size <= PACKET_BYTES:
+                heard.mend(packet)
                 yield packet
 
     def _awaited(self) -> Iterator[AnyPacket]:

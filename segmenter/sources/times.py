@@ -1,11 +1,12 @@
 """Times that the library leaves out."""
 
 from fractions import Fraction
-from typing import Final
+from typing import Any, Final
 
 from segmenter.tracks import AnyPacket
 
 CLOCK: Final = Fraction(1, 90_000)
+AAC_SAMPLES: Final = 1024
 
 
 def arrived(packet: AnyPacket, at_s: float) -> None:
@@ -15,12 +16,33 @@ def arrived(packet: AnyPacket, at_s: float) -> None:
     packet.duration = 0
 
 
-def heard_after(packet: AnyPacket, before: int | None, ticks: int) -> None:
-    """Sound follows what came before it, and lasts *ticks*.
+class Heard:
+    """Sound follows what came before it.
 
     A PES packet has one time for all its frames of sound: those that the library reads before it knows their rate
     are without.
     """
-    if packet.pts is None and before is not None and ticks:
-        packet.pts = packet.dts = before + ticks
-    packet.duration = packet.duration or ticks
+
+    def __init__(self, audio: Any | None) -> None:
+        """Take the track of sound, if there is one."""
+        self.index: int = -1 if audio is None else audio.index
+        self._audio = audio
+        self._ticks = 0
+        self._before: int | None = None
+
+    def mend(self, packet: AnyPacket) -> None:
+        """Give the packet of this track a time and a duration, where it has none and they are known."""
+        if packet.pts is None or not packet.duration:
+            # Asked late: a track may tell its rate with its first packet.
+            ticks = self._ticks = self._ticks or _frame_ticks(self._audio)
+            if packet.pts is None and self._before is not None and ticks:
+                packet.pts = packet.dts = self._before + ticks
+            packet.duration = packet.duration or ticks
+        self._before = packet.pts
+
+
+def _frame_ticks(audio: Any | None) -> int:
+    context = None if audio is None else audio.codec_context
+    if audio is None or context is None or context.name != "aac" or not context.sample_rate:
+        return 0
+    return int(AAC_SAMPLES / (context.sample_rate * audio.time_base))

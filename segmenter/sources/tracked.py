@@ -1,7 +1,7 @@
 """What is opened of a source: one picture and its sound, within limits, whatever else it offers."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from av.container import InputContainer
 from av.stream import Discard, Disposition
@@ -9,8 +9,6 @@ from av.stream import Discard, Disposition
 from segmenter.source import SourceError
 from segmenter.sources.limits import check_limits
 from sluice.address import SourceAddress
-
-AAC_SAMPLES: Final = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +40,6 @@ class Chosen:
             found = "none that is whole and of a size that is let in"
             raise SourceError("garbage", f"{address.shown}: expected pictures, found {found}")
         self.audio: Any | None = min(container.streams.audio, key=self._distance, default=None)
-        self.sound_ticks = _frame_ticks(self.audio)
-        """How long a packet of the sound lasts, where that is known."""
         self.streams = ChosenStreams(video=(self.video,), audio=(self.audio,) if self.audio else ())
         check_limits(self)  # type: ignore[arg-type]  # all that it looks at is streams
         for each in container.streams:
@@ -55,13 +51,6 @@ class Chosen:
         """Sound follows its picture: of a playlist's variants, the next is the one that belongs to it."""
         after = int(audio.index - self.video.index)
         return after if after > 0 else 1_000 - after
-
-
-def _frame_ticks(audio: Any | None) -> int:
-    context = None if audio is None else audio.codec_context
-    if audio is None or context is None or context.name != "aac" or not context.sample_rate:
-        return 0
-    return int(AAC_SAMPLES / (context.sample_rate * audio.time_base))
 
 
 def _pixels(video: Any) -> int:
