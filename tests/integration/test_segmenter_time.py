@@ -97,7 +97,7 @@ STREAMS = {
     "reset": Stream(pictures=TEN_S, stamps=moved(lambda at: -5 * HZ if at >= 125 else 700 * HZ), sessions=2),
     "reset-within-a-gop": Stream(
         pictures=TEN_S,
-        stamps=moved(lambda at: -5 * HZ if at >= 135 else 700 * HZ),
+        stamps=moved(lambda at: (690 if at >= 135 else 700) * HZ),
         sessions=2,
         lost=range(135, 150),
     ),
