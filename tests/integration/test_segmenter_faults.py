@@ -130,10 +130,11 @@ def test_what_came_before_the_cut_is_kept(scene: Scene, name: str) -> None:
     """The open chunk is closed and uploaded; what comes later is a session of its own."""
     sessions = checked_sessions(scene.process.store, name)
 
-    kept_ms = sessions[0].chunks[-1].name.end_ms
+    last = sessions[0].chunks[-1]
 
     assert len(sessions) == 2
-    assert scene.struck_ms - 700 <= kept_ms <= scene.struck_ms + 200
+    assert last.metadata["reason"] == "end"
+    assert scene.struck_ms - 1000 <= last.name.end_ms <= scene.struck_ms + 200
     assert sessions[1].chunks[0].name.start_ms >= scene.struck_ms
 
 
