@@ -31,7 +31,7 @@ def wrapper(name: str, *, about: str, given: Mapping[str, str], labels: Sequence
     return f"""# {about}
 name: "{name}"
 backend: "python"
-max_batch_size: 32
+max_batch_size: 8
 dynamic_batching {{ }}
 instance_group [ {{ kind: KIND_CPU count: 1 }} ]
 model_warmup [ {{ name: "grey" batch_size: 1 inputs {{ key: "FRAMES" value {{
@@ -56,6 +56,11 @@ parameters {{ key: "labels" value {{ string_value:
 
 def _parameter(key: str, value: str) -> str:
     return f'parameters {{ key: "{key}" value {{ string_value: {json.dumps(value, ensure_ascii=False)} }} }}'
+
+
+def on_gpu(config: str) -> str:
+    """The same config.pbtxt of a wrapper whose net has a card: larger batches, and one is read while the next runs."""
+    return config.replace("max_batch_size: 8\n", "max_batch_size: 32\n").replace("count: 1 }", "count: 2 }")
 
 
 def without_warmup(config: str) -> str:

@@ -65,8 +65,9 @@ def _part(folder: Path) -> None:
     model = graphs.read(folder / "1" / "model.onnx")
     own, long_side = folder / "config.pbtxt", int(_parameters(folder)["long_side"])
     own.write_text(configuration.without_warmup(own.read_text("utf-8")), "utf-8")
-    (net / "1").mkdir(parents=True)
-    (net / "configs").mkdir()
+    for place in (net / "1", net / "configs", folder / "configs"):
+        place.mkdir(parents=True, exist_ok=True)
+    (folder / "configs" / "gpu.pbtxt").write_text(configuration.on_gpu(own.read_text("utf-8")), "utf-8")
     for place, gpu in ((net / "config.pbtxt", False), (net / "configs" / "gpu.pbtxt", True)):
         place.write_text(configuration.net(net.name, model, long_side=long_side, gpu=gpu), "utf-8")
     shutil.move(folder / "1" / "model.onnx", net / "1" / "model.onnx")

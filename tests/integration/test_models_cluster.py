@@ -90,6 +90,27 @@ def test_a_server_that_does_not_answer_ends_the_pod(pod: Pod) -> None:
     assert not pod.lives()
 
 
+def test_on_a_gpu_more_frames_go_at_once(tmp_path: Path) -> None:
+    """Each net has a card there, and each wrapper sends larger batches to it."""
+    add_model(
+        tmp_path / "added",
+        name="mine",
+        source=tiny.rtdetr(tmp_path / "graph.onnx"),
+        style="rtdetr",
+        labels=tiny.LABELS,
+    )
+
+    repository.assemble(tmp_path / "models", added=tmp_path / "added", apart=True)
+
+    net = (tmp_path / "models" / "mine_net" / "configs" / "gpu.pbtxt").read_text("utf-8")
+    assert "kind: KIND_GPU" in net
+    for name in ("mine", "objects"):
+        if (tmp_path / "models" / name).exists():
+            wrapper = (tmp_path / "models" / name / "configs" / "gpu.pbtxt").read_text("utf-8")
+            assert "max_batch_size: 32\n" in wrapper
+            assert "count: 2 }" in wrapper
+
+
 def test_the_image_is_named_once() -> None:
     """Container, command line and documentation mean the same Triton."""
     containerfile = (ROOT / "infra" / "triton" / "Containerfile").read_text("utf-8")
