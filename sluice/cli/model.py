@@ -16,6 +16,7 @@ examples:
   sluice model add dogs ssd.onnx --style ssd --labels dogs.txt --size 320x320 --min-score 0.5
   sluice model list
   sluice model test helmets picture.jpg -o found.jpg
+  sluice model remove helmets
   sluice model repository /srv/models --container
 """
 
@@ -24,12 +25,14 @@ def add(commands: Any) -> None:
     """Register the command."""
     parser = commands.add_parser(
         "model",
-        help="add an ONNX detector, list what is served, test a model on a picture",
+        help="add or remove an ONNX detector, list what is served, test a model on a picture",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     _add_add(_verb(verbs, "add", "an ONNX detector of your own, under NAME", _add))
+    remove = _verb(verbs, "remove", "forget a model of your own", _remove)
+    remove.add_argument("name", metavar="NAME")
     _verb(verbs, "list", "name, version, labels, long side, state", _list)
     test = _verb(verbs, "test", "what a served model finds in a picture", _test)
     test.add_argument("name", metavar="NAME")
@@ -105,6 +108,26 @@ def _add(options: argparse.Namespace) -> int:
     repository.wrap(served)
     server.load(runtime["endpoints"]["triton"], options.name)
     print("the running Triton serves it now")
+    return 0
+
+
+def _remove(options: argparse.Namespace) -> int:
+    from sluice.local.state import read_runtime
+    from sluice.models import repository, server
+    from sluice.models.added import checked_name
+
+    place = options.state / "models" / checked_name(options.name)
+    if not (place / "config.pbtxt").is_file():
+        raise SluiceError(f"there is no model {options.name!r} in {place.parent}")
+    shutil.rmtree(place)
+    print(f"removed {options.name}")
+    runtime = read_runtime(options.state)
+    if (repository.MODELS / options.name).exists():
+        print("the one of ours that it stood in for is served after the next `sluice up`")
+    elif runtime is not None:
+        server.unload(runtime["endpoints"]["triton"], options.name)
+        shutil.rmtree(options.state / "data" / "models" / options.name, ignore_errors=True)
+        print("the running Triton has let it go")
     return 0
 
 

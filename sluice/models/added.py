@@ -32,9 +32,7 @@ def add_model(
     replace: bool = False,
 ) -> Path:
     """Check *source* against *style*, write the model *name* into *folder*; raises SluiceError."""
-    if not _NAME.fullmatch(name):
-        raise UnusableInputError("a name of a-z, 0-9 and dashes, at most 63", repr(name), "model")
-    place = folder / name
+    place = folder / checked_name(name)
     taken = place.exists() or (repository.MODELS / name).exists()
     if taken and not replace:
         raise SluiceError(f"there is a model {name!r} already: --replace takes its place")
@@ -55,6 +53,13 @@ def add_model(
     shutil.rmtree(place, ignore_errors=True)
     stage.rename(place)
     return place
+
+
+def checked_name(name: str) -> str:
+    """The same *name*; raises UnusableInputError unless it fits object keys, subjects and folders."""
+    if not _NAME.fullmatch(name):
+        raise UnusableInputError("a name of a-z, 0-9 and dashes, at most 63", repr(name), "model")
+    return name
 
 
 def _prepared(model: "ModelProto", style: Style, options: Options, size: tuple[int, int]) -> dict[str, str]:

@@ -92,6 +92,19 @@ def test_a_running_server_serves_what_is_added(state: Path, tmp_path: Path) -> N
     assert "three, four" in said("model", "list", "--state", state)
 
 
+def test_a_model_is_removed(state: Path, tmp_path: Path) -> None:
+    """From the folder and from the running server; what is ours cannot be removed."""
+    graph, labels = tiny.yolox(tmp_path / "yolox.onnx"), tmp_path / "labels.txt"
+    labels.write_text("red\ngreen\n", "utf-8")
+    said("model", "add", "short", graph, "--style", "yolox", "--labels", labels, "--state", state)
+
+    told = said("model", "remove", "short", "--state", state)
+
+    assert "let it go" in told
+    assert "short" not in said("model", "list", "--state", state)
+    assert sluice("model", "remove", "squares", "--state", state).returncode == 1
+
+
 def test_what_cannot_be_is_one_sentence(state: Path, tmp_path: Path) -> None:
     """A model that nobody serves, a file that is no picture, and one that is no graph."""
     (tmp_path / "text").write_text("hello", "utf-8")

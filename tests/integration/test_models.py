@@ -1,5 +1,7 @@
 """The built-in models answer in a real Triton, for real frames."""
 
+import os
+import signal
 from collections.abc import Iterator
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from sluice.frames import Batch, Sampler, Want
 from sluice.inference import TritonDetector
 from sluice.local.tools import INSTALL, find_data
+from sluice.local.triton import infers
 from sluice.settings import DetectorSettings
 from tests.services.server import needed
 from tests.services.triton import TritonServer
@@ -64,3 +67,16 @@ def test_any_size_is_taken(detector: TritonDetector, model: str, size: tuple[int
     frames = np.full((2, *size, 3), 90, np.uint8)
 
     assert len(detector.detect(model, frames)) == 2
+
+
+def test_a_dead_process_of_any_model_is_noticed(triton_server: TritonServer, detector: TritonDetector) -> None:
+    """Whoever watches the server asks every model: the others go on as if nothing had happened."""
+    detector.describe("faces")
+    assert infers(triton_server.url)
+    (stub,) = triton_server.processes("/faces/")
+
+    os.kill(stub, signal.SIGKILL)
+
+    assert infers(triton_server.url, "squares")
+    assert not infers(triton_server.url)
+    triton_server.kill()
