@@ -156,7 +156,8 @@ class Supervisor:
     def _readiness(self) -> Page:
         if not self._roster.is_known:
             return Page(status=503, body=b"cameras are not known yet: neither the store nor NATS answers\n")
-        return Page(body=b"ready\n")
+        # Not unready: chunks go on in the time that the process began with.
+        return Page(body=b"ready; clock-stepped\n" if self._clock_steps else b"ready\n")
 
     def _reports(self) -> list[Mapping[str, Any]]:
         """Of every camera that is configured, also of one that no worker has spoken of yet."""

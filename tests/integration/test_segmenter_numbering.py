@@ -194,11 +194,13 @@ def test_when_the_machines_clock_is_set_names_go_on(minio_binary: Path, tmp_path
             eventually("it has noticed", partial(has_stepped, process, steps))
             process.wait_for_chunks({"gate": process.chunks("gate") + 2})
         running = names_of(process.store, "gate")
+        health = process.get("/health/readiness")
         for ahead_s in (-HOUR_S, HOUR_S):
             clock.set(ahead_s)
             process.restart()
             process.wait_for_chunks({"gate": process.chunks("gate") + 3})
 
+        assert b"clock-stepped" in health
         assert "clock-stepped" in process.log.read_text("utf-8")
         assert {name.session for name in running} == {1}
         assert_gapless(running)
