@@ -9,7 +9,25 @@ import sys
 
 import pytest
 
-from tests.bench.detecting import throughput
+from tests.bench import quality
+from tests.bench.detecting import throughput, whole_line
+
+
+def _parts(options: argparse.Namespace) -> bool:
+    wanted, met = (options.only,) if options.only else ("throughput", "line", "quality"), True
+    if "throughput" in wanted:
+        met &= throughput.run(
+            model=options.model,
+            instances=options.instances,
+            rounds=options.rounds,
+            chunks=options.chunks,
+            seconds=options.seconds,
+        )
+    if "line" in wanted:
+        met &= whole_line.run(model=options.model, seconds=options.window)
+    if "quality" in wanted:
+        quality.main([])
+    return met
 
 
 def main() -> int:
@@ -20,18 +38,16 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--chunks", type=int, default=30, help="a round and number of instances")
     parser.add_argument("--seconds", type=float, default=4, help="of each other side and round")
+    parser.add_argument(
+        "--window", type=float, default=60, help="seconds of the running line; whole minutes hold a sweep"
+    )
+    parser.add_argument("--only", choices=["throughput", "line", "quality"], help="one part")
     options = parser.parse_args()
     print(
         f"model {options.model}, 720p25 chunks of 3 s; load of the machine before: {os.getloadavg()[0]:.1f}", flush=True
     )
     try:
-        met = throughput.run(
-            model=options.model,
-            instances=options.instances,
-            rounds=options.rounds,
-            chunks=options.chunks,
-            seconds=options.seconds,
-        )
+        met = _parts(options)
     except (pytest.fail.Exception, AssertionError) as error:
         sys.exit(str(error))
     return 0 if met else 1
