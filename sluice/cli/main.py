@@ -24,6 +24,7 @@ COMMANDS: Final = (
     "events",
     "republish",
     "user",
+    "top",
 )
 """Each is a module of sluice.cli with `add`."""
 
