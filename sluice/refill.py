@@ -36,6 +36,8 @@ class Tally:
     there: int = 0
     """On the stream already."""
     unreadable: int = 0
+    refused: int = 0
+    """Not on the stream, and not taken: it was purged, and the server still remembers their ids."""
 
 
 def refill(
@@ -53,12 +55,17 @@ def refill(
         if not cameras or camera in cameras:
             by_camera.setdefault(camera, []).append(folder)
     for camera, mine in sorted(by_camera.items()):
-        there = _ids(bus, camera, since=since - MARGIN)
+        there, doubtful = _ids(bus, camera, since=since - MARGIN), set[str]()
         for folder in mine:
             for each in store.list(folder):
                 if each.modified >= since:
-                    _refill_one(each, there, store, bus, tally)
+                    _refill_one(each, there, doubtful, store, bus, tally)
                     told(each.key, tally)
+        if doubtful:
+            # Published by its function while we worked, or forgotten by the stream and not by the server.
+            came = len(doubtful & _ids(bus, camera, since=since - MARGIN))
+            tally.there += came
+            tally.refused += len(doubtful) - came
     return tally
 
 
@@ -93,7 +100,9 @@ def _ids(bus: Bus, camera: str, *, since: datetime) -> set[str]:
     return found
 
 
-def _refill_one(listed: ListedObject, there: set[str], store: ObjectStore, bus: Bus, tally: Tally) -> None:
+def _refill_one(
+    listed: ListedObject, there: set[str], doubtful: set[str], store: ObjectStore, bus: Bus, tally: Tally
+) -> None:
     tally.looked_at += 1
     try:
         name = names.parse_result_key(listed.key)
@@ -108,9 +117,10 @@ def _refill_one(listed: ListedObject, there: set[str], store: ObjectStore, bus: 
         return
     headers, payload = events.to_nats(event)
     subject = names.subject(event.data.KIND, name.chunk.camera)
-    done = bus.publish(subject, payload, message_id=event.id, headers=headers)
-    if done.duplicate or event.id in there:
+    if event.id in there:
         tally.there += 1
+    elif bus.publish(subject, payload, message_id=event.id, headers=headers).duplicate:
+        doubtful.add(event.id)
     else:
         tally.published += 1
 

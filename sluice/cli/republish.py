@@ -45,13 +45,17 @@ def run(options: argparse.Namespace) -> int:
         first = refill(admin.store, admin.bus, since=began - options.since, cameras=cameras, told=_Progress())
         print(_sentence(first), flush=True)
         if options.once:
-            return 1 if first.unreadable else 0
+            return _status(first)
         print(f"looking again in {FUNCTION_TIMEOUT_S} s; Ctrl-C leaves out what was just being recorded", flush=True)
         time.sleep(FUNCTION_TIMEOUT_S)
         since = max(began - options.since, began - MARGIN)
         again = refill(admin.store, admin.bus, since=since, cameras=cameras, told=_Progress())
         print(_sentence(again))
-    return 1 if first.unreadable or again.unreadable else 0
+    return max(_status(first), _status(again))
+
+
+def _status(tally: "Tally") -> int:
+    return 1 if tally.unreadable or tally.refused else 0
 
 
 class _Progress:
@@ -68,4 +72,10 @@ class _Progress:
 
 def _sentence(tally: "Tally") -> str:
     unreadable = f", {tally.unreadable} unreadable" if tally.unreadable else ""
-    return f"{tally.looked_at} results: {tally.published} published, {tally.there} were there{unreadable}"
+    refused = (
+        f", {tally.refused} not taken: the stream was purged, and NATS remembers their ids for two hours; "
+        f"delete the stream instead, the bridge makes it again"
+        if tally.refused
+        else ""
+    )
+    return f"{tally.looked_at} results: {tally.published} published, {tally.there} were there{unreadable}{refused}"

@@ -74,6 +74,17 @@ def test_what_is_there_stays_alone_though_the_server_forgot_its_id(sluice: Desk)
     assert on_the_stream(sluice.bus) == []
 
 
+def test_what_the_server_refuses_is_not_called_published(sluice: Desk) -> None:
+    """After a purge it remembers the ids of what the stream has lost."""
+    work_on(sluice, "gate", 1)
+    sluice.bus._streams[f"stream {RESULTS.name}"].messages.clear()
+
+    status, said = sluice.tried("republish", "--since", "1h", "--once")
+
+    assert status == 1
+    assert said.startswith("1 results: 0 published, 0 were there, 1 not taken: the stream was purged")
+
+
 def test_only_what_was_recorded_since_then_is_published(sluice: Desk) -> None:
     """By the object's own time: a chunk may come a day late."""
     sluice.store.now = lambda: datetime.now(UTC) - timedelta(hours=2)
