@@ -15,5 +15,7 @@ class DetectSettings:
         "seconds that a chunk may wait before fewer of its frames are looked at; 0: all, always",
         10.0,
     )
-    batch_bytes: int = setting("SLUICE_DETECT_BATCH_BYTES", "largest batch of frames, in bytes", 32 << 20)
+    # Four frames of 512 x 288: the first are looked at while the next are decoded, and a batch stays in the caches.
+    # A GPU is filled all the same, as Triton takes what waits together.
+    batch_bytes: int = setting("SLUICE_DETECT_BATCH_BYTES", "largest batch of frames, in bytes", 2 << 20)
     threads: int = setting("SLUICE_DETECT_THREADS", "threads that decode one chunk", 1)
