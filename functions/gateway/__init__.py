@@ -1,0 +1,1 @@
+"""The gateway: playlists, recordings, cameras and events over HTTP, for whoever shows a token."""

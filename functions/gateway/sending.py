@@ -1,0 +1,59 @@
+"""Long answers: each takes one of a bounded number of places, and a viewer who does not read is given up."""
+
+import itertools
+import threading
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from flask import Response, request
+
+from functions.gateway.answers import full
+from functions.gateway.settings import GatewaySettings
+
+_PIECE: Final = 128 << 10
+"""Handed to the socket at once: what a slow viewer must have read within stall_s."""
+
+
+class Places:
+    """So many long answers at once, and no more: the rest of the threads is for playlists and health."""
+
+    def __init__(self, count: int, what: str) -> None:
+        self._free = threading.BoundedSemaphore(count)
+        self._what = what
+
+    def take(self) -> None:
+        """Raises Refused (503) when none is free."""
+        if not self._free.acquire(blocking=False):
+            raise full(self._what)
+
+    def leave(self) -> None:
+        """It is free again."""
+        self._free.release()
+
+
+def stream(response: Response, body: Iterator[bytes], places: Places, settings: GatewaySettings) -> Response:
+    """Let *response* send *body*; its first piece is made here, so that what fails still has a status."""
+    places.take()
+    try:
+        first = next(body, b"")
+    except BaseException:
+        places.leave()
+        raise
+    bound(settings.stall_s)
+    response.response = _in_pieces(itertools.chain([first], body))
+    response.call_on_close(places.leave)
+    return response
+
+
+def bound(seconds: float) -> None:
+    """Raise in whoever writes the answer when the viewer takes nothing for so long."""
+    connection = request.environ.get("gunicorn.socket")
+    if connection is not None:
+        connection.settimeout(seconds)
+
+
+def _in_pieces(body: Iterable[bytes]) -> Iterator[bytes]:
+    for each in body:
+        view = memoryview(each)
+        for start in range(0, len(view), _PIECE):
+            yield bytes(view[start : start + _PIECE])
