@@ -1,6 +1,5 @@
 """What tests are made of: chunks, their names, events and findings, with only the field that matters spelled out."""
 
-from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -10,6 +9,7 @@ from sluice import events
 from sluice.contracts.chunk import ChunkInspected, ChunkRef, ChunkStored, VideoHealth
 from sluice.contracts.envelope import Event
 from sluice.names import ChunkName, event_id
+from sluice.references import reference
 
 NOON_MS = 1_795_262_400_000
 """2026-11-21 12:00 UTC."""
@@ -52,18 +52,7 @@ def a_chunk() -> tuple[str, bytes]:
 
 def a_chunk_ref(camera: str = "gate", **changes: Any) -> ChunkRef:
     """A reference to the chunk that a_chunk_name names; changes are the name's."""
-    name = a_chunk_name(camera, **changes)
-    return ChunkRef(
-        bucket="sluice",
-        key=name.key,
-        camera=camera,
-        start=datetime.fromtimestamp(name.start_ms / 1000, tz=UTC),
-        duration_ms=name.duration_ms,
-        session=name.session,
-        seq=name.seq,
-        activity=name.activity,
-        init_key=name.init_key,
-    )
+    return reference(a_chunk_name(camera, **changes), bucket="sluice")
 
 
 def a_chunk_stored(

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
 
@@ -14,10 +13,11 @@ from sluice import events, names, telemetry
 from sluice.bus import Bus
 from sluice.cameras import InvalidCameraError, load
 from sluice.contracts.camera import Camera
-from sluice.contracts.chunk import ChunkRef, ChunkStored
+from sluice.contracts.chunk import ChunkStored
 from sluice.contracts.envelope import Event
 from sluice.errors import ConflictError, InvalidNameError, ObjectNotFoundError
 from sluice.names import CHUNKS, ChunkName, parse_chunk_key, parse_result_key, state_key
+from sluice.references import reference
 from sluice.store import ObjectStore
 
 FUNCTION: Final = "sweep"
@@ -72,19 +72,7 @@ def announce(stored: Stored, *, bus: Bus, bucket: str, now_ms: int) -> None:
 def chunk_stored(stored: Stored, *, bucket: str, count: int) -> Event[ChunkStored]:
     """The event of a chunk, as the bridge would make it of the bucket's announcement."""
     name = stored.name
-    chunk = ChunkRef(
-        bucket=bucket,
-        key=name.key,
-        camera=name.camera,
-        start=datetime.fromtimestamp(name.start_ms / 1000, tz=UTC),
-        duration_ms=name.duration_ms,
-        session=name.session,
-        seq=name.seq,
-        activity=name.activity,
-        init_key=name.init_key,
-        size_bytes=stored.size_bytes,
-        etag=stored.etag,
-    )
+    chunk = reference(name, bucket=bucket, size_bytes=stored.size_bytes, etag=stored.etag)
     identity = names.event_id(ChunkStored.TYPE, name.key, count)
     return events.new(ChunkStored(chunk=chunk), part=FUNCTION, camera=name.camera, event_id=identity, attempt=count)
 

@@ -1,15 +1,15 @@
 """A record of the bucket as the event that the rest of Sluice knows; pure, so that both lanes make the same event."""
 
 import hashlib
-from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
 from sluice import events, names
-from sluice.contracts.chunk import ChunkRef, ChunkStored
+from sluice.contracts.chunk import ChunkStored
 from sluice.contracts.envelope import Event
 from sluice.contracts.rejection import InputRejected
 from sluice.errors import InvalidNameError, UnusableInputError
+from sluice.references import reference
 from sluice.telemetry import traceparent
 from triggers.bridge.records import Record
 
@@ -24,19 +24,7 @@ def chunk_stored(record: Record) -> Event[ChunkStored]:
         name = names.parse_chunk_key(record.key)
     except InvalidNameError as error:
         raise UnusableInputError(error.expected, repr(record.key[:200]), record.key[:200]) from error
-    chunk = ChunkRef(
-        bucket=record.bucket,
-        key=record.key,
-        camera=name.camera,
-        start=datetime.fromtimestamp(name.start_ms / 1000, tz=UTC),
-        duration_ms=name.duration_ms,
-        session=name.session,
-        seq=name.seq,
-        activity=name.activity,
-        init_key=name.init_key,
-        size_bytes=record.size_bytes,
-        etag=record.etag,
-    )
+    chunk = reference(name, bucket=record.bucket, size_bytes=record.size_bytes, etag=record.etag)
     identity = names.event_id(ChunkStored.TYPE, record.key, ATTEMPT)
     return events.new(
         ChunkStored(chunk=chunk, metadata=dict(record.metadata)),
