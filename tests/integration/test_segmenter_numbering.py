@@ -174,7 +174,7 @@ def test_two_segmenters_of_one_camera_agree_who_records_it(minio_binary: Path, t
         assert [each.number for each in sessions] == [1, 2, 3]
         assert_gapless((name for name in names if name.session < 3), within_ms=2000)
         assert_gapless(name for name in names if name.session == 3)
-        assert len([name for name in names if name.session == 2]) >= 9
+        assert len([name for name in names if name.session == 2]) >= 7  # its first ones may overlap
         assert names[-1].start_ms - gone_ms < 20_000
         assert all(after.seq > before.seq for before, after in pairwise(names))
 
