@@ -9,10 +9,11 @@ from collections import deque
 from typing import Final
 from urllib.parse import urlsplit
 
-from segmenter.source import SourceError
+from segmenter.source import Connection, SourceError
 from segmenter.sources.feed import Feed, FeedConnection
 from segmenter.sources.ports import Port, Sender
-from segmenter.sources.rtp import MPEG_TS, InOrder, parse_rtp
+from segmenter.sources.rtp import MPEG_TS, InOrder, RtpPacket, parse_rtp
+from segmenter.sources.rtp_connection import RtpConnection
 from sluice.address import SourceAddress
 
 GATHER_S: Final = 0.03
@@ -20,11 +21,6 @@ GATHER_S: Final = 0.03
 QUIET_S: Final = 1.0
 """A sender that said nothing for as long may be replaced by another."""
 _STALE_S: Final = 2.0
-_SDP: Final = (
-    b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
-    b"m=video 0 RTP/AVP %d\r\na=rtpmap:%d H264/90000\r\na=fmtp:%d packetization-mode=1\r\n"
-)
-_SDP_OPTIONS: Final = {"sdp_flags": "custom_io", "reorder_queue_size": "0"}
 
 
 def datagrams(address: SourceAddress, *, silent_s: float) -> "DatagramSource":
@@ -52,7 +48,7 @@ class DatagramSource:
         self._reading = self._stopped = self._told_silent = False
         self._ended_s: float | None = None
 
-    def open(self) -> "DatagramConnection":
+    def open(self) -> Connection:
         """Wait for the camera's first datagram; for ever, once it was told that there is none."""
         with self._lock:
             if self._stopped:
@@ -63,7 +59,7 @@ class DatagramSource:
             if self._ended_s is not None and time.monotonic() - self._ended_s > _STALE_S:
                 self.port.forget()
             sender, data = self._first()
-            return DatagramConnection(self, sender, data, silent_s=self._silent_s)
+            return self._connected(Datagrams(self, sender, data), parse_rtp(data) if self.port.rtp else None)
         except BaseException:
             self.ended()
             raise
@@ -83,6 +79,11 @@ class DatagramSource:
             if self._stopped:
                 self.port.close()
 
+    def _connected(self, datagrams: "Datagrams", first: RtpPacket | None) -> Connection:
+        if first is not None and first.payload_type != MPEG_TS:
+            return PictureConnection(self, datagrams, silent_s=self._silent_s)
+        return StreamConnection(self, Stream(datagrams, rtp=first is not None), silent_s=self._silent_s)
+
     def _first(self) -> tuple[Sender, bytes]:
         while True:
             try:
@@ -97,62 +98,81 @@ class DatagramSource:
 
 
 class Datagrams:
-    """What one sender sends, as the file that the demuxer reads."""
-
-    failure: SourceError | None = None
+    """What one sender sends; each datagram of RTP in its place."""
 
     def __init__(self, source: DatagramSource, sender: Sender, first: bytes) -> None:
-        self._source, self._sender = source, sender
+        self._source, self._sender, self._first = source, sender, first
         self._heard_s = time.monotonic()
-        self._ready: deque[bytes] = deque()
-        self._order: InOrder | None = None
-        self._strip = False
-        self.form = "mpegts"
-        packet = parse_rtp(first) if source.port.rtp else None
-        if packet is not None:
-            self._order, self._strip = InOrder(), packet.payload_type == MPEG_TS
-            if not self._strip:
-                self.form = "sdp"
-                # The library reads the description to an end, then asks once more, and finds that it was none.
-                self._ready.extend((_SDP % ((packet.payload_type,) * 3), b""))
-        self._take(first)
+        self._order = InOrder()
 
-    def read(self, most: int) -> bytes:
-        """As Reader has it: one packet, as the library parses them one by one."""
+    def next(self) -> bytes:
+        """Wait for a datagram."""
+        if self._first:
+            first, self._first = self._first, b""
+            return first
         port = self._source.port
-        while not self._ready:
+        while True:
             sender, data = port.receive()
             if sender == self._sender:
                 self._heard_s = time.monotonic()
-                self._take(data)
-            elif time.monotonic() - self._heard_s > QUIET_S:
+                return data
+            if time.monotonic() - self._heard_s > QUIET_S:
                 port.keep(sender, data)
                 raise SourceError("ended", f"another sender took over: {sender[0]}")
+            port.refused += 1
+
+    def next_packets(self) -> list[RtpPacket]:
+        """Wait for a packet of RTP; those that are in order with it."""
+        packet = parse_rtp(self.next())
+        if packet is None:
+            return []
+        before = self._order.lost
+        packets = self._order.add(packet)
+        self._source.lost += self._order.lost - before
+        return packets
+
+
+class Stream:
+    """MPEG-TS in datagrams, as the file that the demuxer reads."""
+
+    failure: SourceError | None = None
+
+    def __init__(self, datagrams: Datagrams, *, rtp: bool) -> None:
+        self._datagrams, self._rtp = datagrams, rtp
+        self._ready: deque[bytes] = deque()
+
+    def read(self, most: int) -> bytes:
+        """As Reader has it."""
+        while not self._ready:
+            if self._rtp:
+                self._ready.extend(each.payload for each in self._datagrams.next_packets())
             else:
-                port.refused += 1
+                self._ready.append(self._datagrams.next())
         data = self._ready.popleft()
         if len(data) > most:
             self._ready.appendleft(data[most:])
         return data[:most]
 
-    def _take(self, data: bytes) -> None:
-        packet = None if self._order is None else parse_rtp(data)
-        if self._order is None or packet is None:
-            self._ready.append(data)
-            return
-        before = self._order.lost
-        self._ready.extend(self._order.add(packet.sequence, packet.payload if self._strip else data))
-        self._source.lost += self._order.lost - before
 
+class StreamConnection(FeedConnection):
+    """MPEG-TS whose tracks are known."""
 
-class DatagramConnection(FeedConnection):
-    """A sender whose tracks are known."""
-
-    def __init__(self, source: DatagramSource, sender: Sender, first: bytes, *, silent_s: float) -> None:
+    def __init__(self, source: DatagramSource, stream: Stream, *, silent_s: float) -> None:
         self._source = source
-        reader = Datagrams(source, sender, first)
-        options = _SDP_OPTIONS if reader.form == "sdp" else {}
-        super().__init__(Feed(reader, silent_s=silent_s), gather_s=GATHER_S, form=reader.form, options=options)
+        super().__init__(Feed(stream, silent_s=silent_s), gather_s=GATHER_S, form="mpegts")
+
+    def close(self) -> None:
+        """As Connection has it."""
+        super().close()
+        self._source.ended()
+
+
+class PictureConnection(RtpConnection):
+    """H.264 whose parameter sets are known."""
+
+    def __init__(self, source: DatagramSource, datagrams: Datagrams, *, silent_s: float) -> None:
+        self._source = source
+        super().__init__(datagrams, gather_s=GATHER_S, silent_s=silent_s)
 
     def close(self) -> None:
         """As Connection has it."""

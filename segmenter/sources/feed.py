@@ -1,7 +1,7 @@
 """Bytes of a camera that no library connects to, demuxed: read-only, not seekable, bounded all along."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 
 import av
@@ -30,7 +30,7 @@ _PROBE_OPTIONS: Final = {
 _ANALYZE_S: Final = {"flv": 2}
 """Of media, by container. FLV may grow a track at any time, so all of this is waited for where it has one only."""
 _ANALYZE_USUAL_S: Final = 9
-_SHOWN_ONLY: Final = ("matroska", "sdp")
+_SHOWN_ONLY: Final = ("matroska",)
 """They say when a picture is shown, not when it is decoded. Only a decoder knows how far the two are apart: without it
 the library guesses one picture, and of a pyramid of B-frames some would be shown before they are decoded. It obeys
 max_pixels, as both name their tracks before the first picture."""
@@ -115,9 +115,7 @@ class FeedConnection:
 
     transcoding: str | None = None
 
-    def __init__(
-        self, feed: Feed, *, gather_s: float, form: str | None = None, options: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, feed: Feed, *, gather_s: float, form: str | None = None) -> None:
         """*form* as the library names it; else it is told from the first bytes. Raises SourceError."""
         self._feed, self.gather_s = feed, gather_s
         self._form = form or form_of(feed)
@@ -126,7 +124,7 @@ class FeedConnection:
         decoded = f"{DECODED},h264,hevc" if self._form in _SHOWN_ONLY else DECODED
         analyze_s = _ANALYZE_S.get(self._form, _ANALYZE_USUAL_S)
         told = {"codec_whitelist": decoded, "analyzeduration": str(analyze_s * 1_000_000)}
-        self._options = {**_PROBE_OPTIONS, **told, **(options or {})}
+        self._options = {**_PROBE_OPTIONS, **told}
         self._container = self._opened()
         self._later: list[InputContainer] = []
         feed.found()

@@ -52,8 +52,8 @@ class Way:
     @property
     def most_missed(self) -> int:
         """Pictures that may be missing at both ends together."""
-        # Matroska does not say when pictures are decoded, nor does RTP of H.264: that is found out first.
-        untold = 2 * GOP if "-f matroska" in self.command or "-f rtp " in self.command else 0
+        # Matroska does not say when pictures are decoded: that is found out first.
+        untold = 2 * GOP if "-f matroska" in self.command else 0
         # Nobody says that a datagram was the last, and MPEG-TS has a picture whole when another one follows.
         return untold if self.is_pushed else untold + 2
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segmenter.source import SourceError
-from segmenter.sources.datagrams import Datagrams, DatagramSource, datagrams
+from segmenter.sources.datagrams import Datagrams, DatagramSource, Stream, datagrams
 from segmenter.sources.ports import Port
-from segmenter.sources.rtp import WINDOW, InOrder, parse_rtp
+from segmenter.sources.rtp import WINDOW, InOrder, RtpPacket, parse_rtp
 from sluice.address import parse_source
 
 TS = b"\x47" + bytes(187)
@@ -23,10 +23,10 @@ def rtp(sequence: int, payload: bytes = TS, *, kind: int = 33, sender: int = 7) 
 
 
 def ordered(sequences: list[int]) -> tuple[list[int], int]:
-    order, came = InOrder(), []
+    order, came = InOrder(), list[int]()
     for each in sequences:
-        came += order.add(each & 0xFFFF, each.to_bytes(8, "big"))
-    return [int.from_bytes(each, "big") for each in came], order.lost
+        came += [packet.timestamp for packet in order.add(RtpPacket(each & 0xFFFF, each, False, 7, 96, b""))]
+    return came, order.lost
 
 
 Opened = Callable[..., DatagramSource]
@@ -141,7 +141,7 @@ def test_one_sender_is_listened_to_at_a_time(opened: Opened, monkeypatch: pytest
     """Two cameras that send to one port would be noise; the first wins until it is quiet."""
     source = opened()
     first = send(source, b"\x47 one")
-    reader = Datagrams(source, *source.port.receive())
+    reader = Stream(Datagrams(source, *source.port.receive()), rtp=False)
 
     send(source, b"\x47 stranger")
     send(source, b"\x47 two", bound=first)
@@ -161,7 +161,7 @@ def test_mpeg_ts_is_taken_out_of_rtp_in_order(opened: Opened) -> None:
     source = opened(rtp=True)
     numbers = [65534, 65535, 1, 0, *range(3, 3 + WINDOW)]
     send(source, *(rtp(each, b"\x47%d" % each) for each in numbers))
-    reader = Datagrams(source, *source.port.receive())
+    reader = Stream(Datagrams(source, *source.port.receive()), rtp=True)
 
     came = [reader.read(100) for _ in numbers]
 
@@ -218,7 +218,7 @@ def test_whatever_comes_is_held_within_the_window(sequences: list[int]) -> None:
     """Memory is bounded, and nothing comes twice or from nowhere."""
     order, given_out = InOrder(), 0
     for each in sequences:
-        given_out += len(order.add(each, b""))
+        given_out += len(order.add(RtpPacket(each, 0, False, 7, 96, b"")))
 
         assert len(order._held) < WINDOW
     assert given_out <= len(sequences)
