@@ -26,6 +26,9 @@ class StoredObject:
     etag: str
     metadata: Mapping[str, str] = field(default_factory=dict)
     """User metadata; lower-case keys."""
+    content_type: str = ""
+    cache_control: str = ""
+    """What HTTP caches may do with it; empty when nobody said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +65,13 @@ class ObjectStore(Protocol):
         """Write the object whatever was there; returns its etag."""
         ...
 
-    def create(self, key: str, body: bytes, *, content_type: str = "application/json") -> str:
+    def create(self, key: str, body: bytes, *, content_type: str = "application/json", cache_control: str = "") -> str:
         """Write the object only if there is none; raises ConflictError. Returns its etag."""
         ...
 
-    def replace(self, key: str, body: bytes, *, etag: str, content_type: str = "application/json") -> str:
+    def replace(
+        self, key: str, body: bytes, *, etag: str, content_type: str = "application/json", cache_control: str = ""
+    ) -> str:
         """Write the object only if it is still the one with *etag*; raises ConflictError, also when it is gone."""
         ...
 
@@ -102,7 +107,14 @@ class S3Store:
                 body = answers.read(answer, key, limit=limit, deadline=deadline)
             finally:
                 answer.close()  # read to its end, its connection is in the pool again and stays open
-        return StoredObject(key=key, body=body, etag=answers.etag(answer), metadata=answers.metadata(answer))
+        return StoredObject(
+            key=key,
+            body=body,
+            etag=answers.etag(answer),
+            metadata=answers.metadata(answer),
+            content_type=str(answer.headers.get("content-type", "")),
+            cache_control=str(answer.headers.get("cache-control", "")),
+        )
 
     def put(
         self,
@@ -121,15 +133,19 @@ class S3Store:
             )
         return str(written.etag)
 
-    def create(self, key: str, body: bytes, *, content_type: str = "application/json") -> str:
+    def create(self, key: str, body: bytes, *, content_type: str = "application/json", cache_control: str = "") -> str:
         """See ObjectStore.create."""
+        told = answers.body_headers(content_type, cache_control)
         with self._connection.translated("create", checked_key(key), expected="no object"):
-            return self._connection.put_if({"If-None-Match": "*"}, key, body, content_type)
+            return self._connection.put_if({"If-None-Match": "*"}, key, body, told)
 
-    def replace(self, key: str, body: bytes, *, etag: str, content_type: str = "application/json") -> str:
+    def replace(
+        self, key: str, body: bytes, *, etag: str, content_type: str = "application/json", cache_control: str = ""
+    ) -> str:
         """See ObjectStore.replace."""
+        told = answers.body_headers(content_type, cache_control)
         with self._connection.translated("replace", checked_key(key), expected=f"etag {etag}"):
-            return self._connection.put_if({"If-Match": f'"{etag}"'}, key, body, content_type)
+            return self._connection.put_if({"If-Match": f'"{etag}"'}, key, body, told)
 
     def list(self, prefix: str, *, after: str = "") -> Iterator[ListedObject]:
         """See ObjectStore.list."""

@@ -97,13 +97,21 @@ class UnreliableStore(MemoryStore):
         """See ObjectStore.put."""
         return self._call(lambda: MemoryStore.put(self, key, body, content_type=content_type, metadata=metadata))
 
-    def create(self, key: str, body: bytes, *, content_type: str = "application/json") -> str:
+    def create(self, key: str, body: bytes, *, content_type: str = "application/json", cache_control: str = "") -> str:
         """See ObjectStore.create."""
-        return self._call(lambda: MemoryStore.create(self, key, body, content_type=content_type))
+        return self._call(
+            lambda: MemoryStore.create(self, key, body, content_type=content_type, cache_control=cache_control)
+        )
 
-    def replace(self, key: str, body: bytes, *, etag: str, content_type: str = "application/json") -> str:
+    def replace(
+        self, key: str, body: bytes, *, etag: str, content_type: str = "application/json", cache_control: str = ""
+    ) -> str:
         """See ObjectStore.replace."""
-        return self._call(lambda: MemoryStore.replace(self, key, body, etag=etag, content_type=content_type))
+        return self._call(
+            lambda: MemoryStore.replace(
+                self, key, body, etag=etag, content_type=content_type, cache_control=cache_control
+            )
+        )
 
     def list(self, prefix: str, *, after: str = "") -> Iterator[ListedObject]:
         """See ObjectStore.list."""

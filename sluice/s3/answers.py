@@ -51,6 +51,11 @@ def headers(given: dict[str, str]) -> dict[str, str]:
     return {_META + name: text for name, text in given.items()}
 
 
+def body_headers(content_type: str, cache_control: str) -> dict[str, str]:
+    """What a body is, as headers of its PUT."""
+    return {"Content-Type": content_type} | ({"Cache-Control": cache_control} if cache_control else {})
+
+
 def refusal(error: Any, what: str, key: str, *, first: int, expected: str | None) -> SluiceError:
     """Which of our errors an S3Error is; *expected* is the condition of a conditional PUT."""
     status, code = error.response.status, str(error.code)

@@ -46,15 +46,15 @@ class Connection:
         if self._pool:
             self._pool.clear()
 
-    def put_if(self, condition: Mapping[str, str], key: str, body: bytes, content_type: str) -> str:
+    def put_if(self, condition: Mapping[str, str], key: str, body: bytes, told: Mapping[str, str]) -> str:
         """PUT under an If-Match or If-None-Match, which minio-py cannot say; returns the etag.
 
-        The condition is not signed, nor need it be: who can change our headers can as well swallow the request.
+        No header is signed, nor need it be: who can change our headers can as well swallow the request.
         """
         from minio.error import S3Error
 
         url = self.client().get_presigned_url("PUT", self._settings.bucket, key, expires=_SIGNED_FOR)
-        answer = self._pool.urlopen("PUT", url, body=body, headers={"Content-Type": content_type, **condition})
+        answer = self._pool.urlopen("PUT", url, body=body, headers={**told, **condition})
         if answer.status != 200:
             raise S3Error.fromxml(answer)
         return answers.etag(answer)

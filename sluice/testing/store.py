@@ -3,7 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from urllib.parse import quote
 
@@ -38,37 +38,39 @@ class MemoryStore:
         body = whole.body[first : None if last is None else last + 1]
         if limit is not None and len(body) > limit:
             raise too_large(key, len(body), limit)
-        return StoredObject(key=key, body=body, etag=whole.etag, metadata=dict(whole.metadata))
+        return replace(whole, body=body, metadata=dict(whole.metadata))
 
     def put(
         self,
         key: str,
         body: bytes,
         *,
-        content_type: str = "application/octet-stream",  # noqa: ARG002 (the port's, but read back by nobody)
+        content_type: str = "application/octet-stream",
         metadata: Mapping[str, str] | None = None,
     ) -> str:
         """See ObjectStore.put."""
         named = checked_metadata(metadata)
         checked_key(key)
         with self._answering():
-            return self._write(key, body, named)
+            return self._write(key, body, content_type, metadata=named)
 
-    def create(self, key: str, body: bytes, *, content_type: str = "application/json") -> str:  # noqa: ARG002 (see put)
+    def create(self, key: str, body: bytes, *, content_type: str = "application/json", cache_control: str = "") -> str:
         """See ObjectStore.create."""
         checked_key(key)
         with self._answering():
             if key in self._objects:
                 raise ConflictError(key, "no object")
-            return self._write(key, body, {})
+            return self._write(key, body, content_type, cache_control=cache_control)
 
-    def replace(self, key: str, body: bytes, *, etag: str, content_type: str = "application/json") -> str:  # noqa: ARG002 (see put)
+    def replace(
+        self, key: str, body: bytes, *, etag: str, content_type: str = "application/json", cache_control: str = ""
+    ) -> str:
         """See ObjectStore.replace."""
         checked_key(key)
         with self._answering():
             if key not in self._objects or self._objects[key][0].etag != etag:
                 raise ConflictError(key, f"etag {etag}")
-            return self._write(key, body, {})
+            return self._write(key, body, content_type, cache_control=cache_control)
 
     def list(self, prefix: str, *, after: str = "") -> Iterator[ListedObject]:
         """See ObjectStore.list; shows what was there when it began."""
@@ -95,7 +97,23 @@ class MemoryStore:
             raise UnavailableError("store", "the test has taken it down")
         return self._lock
 
-    def _write(self, key: str, body: bytes, metadata: Mapping[str, str]) -> str:
+    def _write(
+        self,
+        key: str,
+        body: bytes,
+        content_type: str,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        cache_control: str = "",
+    ) -> str:
         etag = hashlib.md5(body, usedforsecurity=False).hexdigest()  # as S3 does: the same body has the same etag
-        self._objects[key] = (StoredObject(key=key, body=body, etag=etag, metadata=metadata), self.now())
+        written = StoredObject(
+            key=key,
+            body=body,
+            etag=etag,
+            metadata=metadata or {},
+            content_type=content_type,
+            cache_control=cache_control,
+        )
+        self._objects[key] = (written, self.now())
         return etag

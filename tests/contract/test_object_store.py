@@ -106,6 +106,18 @@ class TestObjectStore:
         assert store.get("key").body == b"new"
         assert store.get("key").metadata == {}
 
+    def test_an_object_says_what_it_is_and_how_long_it_keeps(self, store: ObjectStore) -> None:
+        """As its last writer said: a replacement says it anew."""
+        seen = store.create("list", b"1", content_type="text/a", cache_control="max-age=1")
+        first = store.get("list")
+        store.replace("list", b"2", etag=seen, content_type="text/b")
+        second = store.get("list")
+        store.put("list", b"3", content_type="text/c")
+
+        assert (first.content_type, first.cache_control) == ("text/a", "max-age=1")
+        assert (second.content_type, second.cache_control) == ("text/b", "")
+        assert store.get("list").content_type == "text/c"
+
     @pytest.mark.parametrize(
         "metadata",
         [

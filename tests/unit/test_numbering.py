@@ -48,15 +48,17 @@ class RivalStore(MemoryStore):
     rivals: int = 1
     taken: list[Session] = field(default_factory=list)
 
-    def create(self, key: str, body: bytes, *, content_type: str = "application/json") -> str:
+    def create(self, key: str, body: bytes, *, content_type: str = "application/json", cache_control: str = "") -> str:
         """See ObjectStore.create."""
         self._rival()
-        return MemoryStore.create(self, key, body, content_type=content_type)
+        return MemoryStore.create(self, key, body, content_type=content_type, cache_control=cache_control)
 
-    def replace(self, key: str, body: bytes, *, etag: str, content_type: str = "application/json") -> str:
+    def replace(
+        self, key: str, body: bytes, *, etag: str, content_type: str = "application/json", cache_control: str = ""
+    ) -> str:
         """See ObjectStore.replace."""
         self._rival()
-        return MemoryStore.replace(self, key, body, etag=etag, content_type=content_type)
+        return MemoryStore.replace(self, key, body, etag=etag, content_type=content_type, cache_control=cache_control)
 
     def _rival(self) -> None:
         if self.rivals:
@@ -68,7 +70,7 @@ class RivalStore(MemoryStore):
 class RestlessStore(MemoryStore):
     """Somebody else always wrote first."""
 
-    def replace(self, key: str, body: bytes, *, etag: str, content_type: str = "application/json") -> str:  # noqa: ARG002 (the port's)
+    def replace(self, key: str, *_args: object, etag: str = "", **_told: str) -> str:
         """See ObjectStore.replace."""
         raise ConflictError(key, f"etag {etag}")
 
