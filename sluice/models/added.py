@@ -42,6 +42,7 @@ def add_model(
     known = len(labels) if labels is not None else None
     reads = {"style": style, **STYLES[style].outputs(model, size, known, options)}
     names = list(labels) if labels is not None else _coco(model, style, reads)
+    _keep_outputs(model, {value for key, value in reads.items() if key.startswith("role_")})
     given = reads | _prepared(model, STYLES[style], options, size)
     config = configuration.wrapper(
         name, about=f"{source.name}, style {style}.", given=given, labels=names, long_side=max(size)
@@ -135,6 +136,14 @@ def _coco(model: "ModelProto", style: str, given: dict[str, str]) -> list[str]:
         )
     known = (repository.MODELS / "objects" / "config.pbtxt").read_text("utf-8")
     return configuration.parameters(known)["labels"].splitlines()
+
+
+def _keep_outputs(model: "ModelProto", wanted: set[str]) -> None:
+    """What nobody reads is not computed."""
+    if wanted:
+        kept = [each for each in model.graph.output if each.name in wanted]
+        del model.graph.output[:]
+        model.graph.output.extend(kept)
 
 
 def _fix_sizes(model: "ModelProto", size: tuple[int, int]) -> None:

@@ -73,16 +73,17 @@ def _count(columns: int | str, before: int, labels: int | None, outputs: Sequenc
         raise fail(f"{labels} labels, so {labels + before} columns", told(outputs))
 
 
-def _named(outputs: Sequence[Any], ranks: dict[str, tuple[int, tuple[str, ...]]]) -> dict[str, str]:
-    """The output of each role, by words in its name and by its rank."""
+def _named(outputs: Sequence[Any], roles: dict[str, tuple[str, int, tuple[str, ...]]]) -> dict[str, str]:
+    """The output of each role: by the name that is usual, else by its rank and words in its name."""
     found: dict[str, str] = {}
-    for role, (rank, words) in ranks.items():
-        fits = [
+    for role, (usual, rank, words) in roles.items():
+        exact = [each.name for each in outputs if each.name == usual]
+        like = [
             each.name
             for each in outputs
             if len(graphs.shape(each)) == rank and any(word in each.name.lower() for word in words)
         ]
-        if len(fits) == 1:
+        if len(fits := exact or like) == 1:
             found[f"role_{role}"] = fits[0]
     return found
 
@@ -92,9 +93,10 @@ def _rtdetr(model: "ModelProto", _size: tuple[int, int], labels: int | None, opt
     if any(each.name == SIZES for each in graphs.inputs(model.graph)):
         finished = Options(units="pixels", corners="xyxy", first_class=options.first_class)
         return {"style": "ssd", **_ssd(model, _size, labels, finished)}
-    roles = _named(outputs, {"logits": (3, ("logit", "score", "class")), "boxes": (3, ("box",))})
+    wanted = {"logits": ("logits", 3, ("logit", "score", "class")), "boxes": ("pred_boxes", 3, ("box",))}
+    roles = _named(outputs, wanted)
     shapes = {each.name: graphs.shape(each) for each in outputs}
-    if len(roles) != 2 or shapes[roles["role_boxes"]][2] != 4:
+    if len(roles) != 2 or any(len(shapes[each]) != 3 for each in roles.values()) or shapes[roles["role_boxes"]][2] != 4:
         expected = "outputs logits [frames, queries, classes] and boxes [frames, queries, 4]"
         raise fail(f"{expected}, or an input {SIZES}", f"outputs {told(outputs)}, {told(graphs.inputs(model.graph))}")
     _count(shapes[roles["role_logits"]][2], 0, labels, outputs)
@@ -103,17 +105,22 @@ def _rtdetr(model: "ModelProto", _size: tuple[int, int], labels: int | None, opt
 
 def _ssd(model: "ModelProto", _size: tuple[int, int], _labels: int | None, options: Options) -> dict[str, str]:
     outputs = list(model.graph.output)
-    ranks = {"boxes": (3, ("box",)), "scores": (2, ("score", "conf")), "classes": (2, ("class", "label"))}
-    roles = _named(outputs, ranks)
-    if len(roles) != 3 or next(graphs.shape(each) for each in outputs if each.name == roles["role_boxes"])[2] != 4:
+    wanted = {
+        "boxes": ("detection_boxes", 3, ("box",)),
+        "scores": ("detection_scores", 2, ("score", "conf")),
+        "classes": ("detection_classes", 2, ("class", "label")),
+    }
+    roles = _named(outputs, wanted)
+    shapes = {each.name: graphs.shape(each) for each in outputs}
+    if len(roles) != 3 or len(shapes[roles["role_boxes"]]) != 3 or shapes[roles["role_boxes"]][2] != 4:
         raise fail("outputs boxes [frames, n, 4], scores [frames, n] and classes or labels [frames, n]", told(outputs))
-    counts = [each.name for each in outputs if "num" in each.name.lower() or "count" in each.name.lower()]
+    counts = _named(outputs, {"counts": ("num_detections", 1, ("num", "count"))})
     # TensorFlow's detection API counts classes from 1 and says y first; others do neither.
     tensorflow = roles["role_boxes"].startswith("detection_boxes")
     first = options.first_class if options.first_class is not None else int(tensorflow)
     return {
         **roles,
-        **({"role_counts": counts[0]} if len(counts) == 1 else {}),
+        **counts,
         "corners": options.corners or ("yxyx" if tensorflow else "xyxy"),
         "units": options.units or "shares",
         "first_class": str(first),

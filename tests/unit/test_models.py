@@ -155,8 +155,8 @@ class TestDecoding:
     @staticmethod
     def reader(decoding: ModuleType, **parameters: str) -> Any:
         """A wrapper of boxes as they are."""
-        given = {"style": "ssd", "labels": "a\nb\n", "min_score": "0.5", "units": "pixels", "max_overlap": "0.5"}
-        roles = {"role_boxes": "b", "role_scores": "s", "role_classes": "c"}
+        given = {"style": "ssd", "labels": "a\nb\n", "long_side": "64", "min_score": "0.5", "max_overlap": "0.5"}
+        roles = {"units": "pixels", "role_boxes": "b", "role_scores": "s", "role_classes": "c"}
         return decoding.Reader({**given, **roles, **parameters})
 
     def test_of_boxes_that_overlap_the_best_one_stays(self, decoding: ModuleType) -> None:
@@ -195,7 +195,7 @@ class TestDecoding:
             "c": np.array([[0, 0]]),
         }
 
-        found = reader.read(outputs, (1, 32, 32, 3), (1, 10, 10, 3), 1.0, 4)
+        found = reader.read(outputs, (1, 32, 32, 3), (10, 10), 4)
 
         assert found["COUNTS"].tolist() == [[1]]
         assert found["BOXES"][0, 0].tolist() == [0.5, 0.5, 1, 1]
@@ -210,7 +210,7 @@ class TestDecoding:
             "c": np.array([[0, 1, 7]]),
         }
 
-        found = reader.read(outputs, (1, 32, 32, 3), (1, 10, 10, 3), 1.0, 4)
+        found = reader.read(outputs, (1, 32, 32, 3), (10, 10), 4)
 
         assert found["COUNTS"].tolist() == [[1]]
         assert found["CLASSES"][0, 0] == 1
@@ -221,7 +221,7 @@ class TestDecoding:
         boxes = np.array([[[i * 3, 0, i * 3 + 2, 5] for i in range(6)]], np.float32)
         outputs = {"b": boxes, "s": np.linspace(0.5, 0.9, 6, dtype=np.float32)[None], "c": np.zeros((1, 6), int)}
 
-        found = reader.read(outputs, (1, 32, 32, 3), (1, 20, 20, 3), 1.0, 4)
+        found = reader.read(outputs, (1, 32, 32, 3), (20, 20), 4)
 
         assert found["COUNTS"].tolist() == [[4]]
         assert found["SCORES"][0].tolist() == pytest.approx([0.9, 0.82, 0.74, 0.66])
@@ -231,9 +231,23 @@ class TestDecoding:
         """Smaller ones are padded, larger ones scaled down in proportion."""
         reader = self.reader(decoding, size="32x32", fill="114")
 
-        canvas, scale = reader.padded(np.full((2, height, width, 3), 7, np.uint8))
+        canvas, (wide, high) = reader.padded(np.full((2, height, width, 3), 7, np.uint8))
 
+        scale = min(1, 32 / width, 32 / height)
         assert canvas.shape == (2, 32, 32, 3)
-        assert scale == min(1, 32 / width, 32 / height)
-        assert (canvas[:, : round(height * scale), : round(width * scale)] == 7).all()
-        assert (canvas == 7).sum() == 2 * 3 * round(height * scale) * round(width * scale)
+        assert (wide, high) == (round(width * scale), round(height * scale))
+        assert (canvas[:, :high, :wide] == 7).all()
+        assert (canvas == 7).sum() == 2 * 3 * high * wide
+
+    @pytest.mark.parametrize(
+        ("width", "height", "wide", "high"),
+        [(64, 36, 64, 64), (33, 20, 64, 32), (3840, 2160, 64, 64), (20, 640, 32, 64), (1, 1, 32, 32)],
+    )
+    def test_a_net_of_any_size_is_not_asked_for_more_than_its_long_side(
+        self, decoding: ModuleType, width: int, height: int, wide: int, high: int
+    ) -> None:
+        """Whoever sends 4K by mistake does not take the server from all others."""
+        canvas, size = self.reader(decoding).padded(np.zeros((1, height, width, 3), np.uint8))
+
+        assert canvas.shape == (1, high, wide, 3)
+        assert max(size) == min(64, max(width, height))

@@ -108,7 +108,7 @@ def unique(boxes, scores, classes, overlap, most):
 
 
 def shrunk(frames, width, height):
-    """Bilinear, for the rare frame that is larger than the net's fixed size."""
+    """Bilinear, for the rare frame that is larger than it was asked to be: a net's cost grows with its area."""
     y = np.clip((np.arange(height) + 0.5) * frames.shape[1] / height - 0.5, 0, frames.shape[1] - 1)
     x = np.clip((np.arange(width) + 0.5) * frames.shape[2] / width - 0.5, 0, frames.shape[2] - 1)
     top, left = np.floor(y).astype(int), np.floor(x).astype(int)
@@ -126,6 +126,7 @@ class Reader:
         self.decode = STYLES[parameters["style"]]
         self.labels = len([line for line in parameters["labels"].splitlines() if line.strip()])
         self.size = [int(each) for each in parameters["size"].split("x")] if "size" in parameters else None
+        self.long_side = int(parameters["long_side"])
         self.multiple = int(parameters.get("multiple", 32))
         self.fill = int(parameters.get("fill", 0))
         self.overlap = float(parameters.get("max_overlap", 0.45))
@@ -134,37 +135,34 @@ class Reader:
         self.given = {**parameters, **roles, **read}
 
     def padded(self, frames):
-        """The frames in the upper left of a canvas that the net takes, and by how much they were scaled for that."""
+        """The frames in the upper left of a canvas that the net takes, and their width and height there."""
         _, height, width, _ = frames.shape
-        scale = 1.0
-        if self.size is None:
-            wide, high = (-(-length // self.multiple) * self.multiple for length in (width, height))
-        else:
-            wide, high = self.size
-            scale = min(1.0, wide / width, high / height)
-            if scale < 1:
-                width, height = max(1, round(width * scale)), max(1, round(height * scale))
-                frames = shrunk(frames, width, height)
+        most = self.size or (self.long_side, self.long_side)
+        scale = min(1.0, most[0] / width, most[1] / height)
+        if scale < 1:
+            width, height = max(1, round(width * scale)), max(1, round(height * scale))
+            frames = shrunk(frames, width, height)
+        wide, high = self.size or (-(-length // self.multiple) * self.multiple for length in (width, height))
         if (wide, high) == (width, height):
-            return frames, scale
+            return frames, (width, height)
         canvas = np.full((len(frames), high, wide, 3), self.fill, np.uint8)
         canvas[:, :height, :width] = frames
-        return canvas, scale
+        return canvas, (width, height)
 
-    def read(self, outputs, canvas, shape, scale, most):
+    def read(self, outputs, canvas, size, most):
         """BOXES, SCORES, CLASSES and COUNTS of the detector contract."""
         frames, boxes, scores, classes = self.decode(outputs, canvas, self.given)
-        whole = np.tile((shape[2], shape[1]), 2)
-        boxes = np.clip(boxes / (whole * scale), 0, 1)  # what lies in the padding is not there
+        count = canvas[0]
+        boxes = np.clip(boxes / np.tile(size, 2), 0, 1)  # what lies in the padding is not there
         there = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         there &= np.isfinite(scores) & (classes >= 0) & (classes < self.labels)
         found = {
-            "BOXES": np.zeros((shape[0], most, 4), np.float32),
-            "SCORES": np.zeros((shape[0], most), np.float32),
-            "CLASSES": np.zeros((shape[0], most), np.int32),
-            "COUNTS": np.zeros((shape[0], 1), np.int32),
+            "BOXES": np.zeros((count, most, 4), np.float32),
+            "SCORES": np.zeros((count, most), np.float32),
+            "CLASSES": np.zeros((count, most), np.int32),
+            "COUNTS": np.zeros((count, 1), np.int32),
         }
-        for frame in range(shape[0]):
+        for frame in range(count):
             mine = np.flatnonzero(there & (frames == frame))
             mine = mine[unique(boxes[mine], scores[mine], classes[mine], self.overlap, most)]
             found["BOXES"][frame, : len(mine)] = boxes[mine]

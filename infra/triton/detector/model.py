@@ -93,5 +93,5 @@ class TritonPythonModel:
         return answers
 
     def _find(self, frames):
-        canvas, scale = self.reader.padded(frames)
-        return self.reader.read(self.net.run(canvas), canvas.shape, frames.shape, scale, self.most)
+        canvas, size = self.reader.padded(frames)
+        return self.reader.read(self.net.run(canvas), canvas.shape, size, self.most)

@@ -132,7 +132,9 @@ def ssd(path: Path) -> Path:
     build.node("Add", nothing, build.constant(boxes("yxyx")[None]), name="detection_boxes")
     count = build.node("ReduceSum", nothing, build.constant([1, 2], np.int64), keepdims=0)
     build.node("Add", count, build.constant(64), name="num_detections")
+    build.node("Add", nothing, build.constant(boxes("xyxy")[None]), name="raw_detection_boxes")
     outputs = [
+        tensor("raw_detection_boxes", [1, 64, 4]),
         tensor("detection_boxes", [1, 64, 4]),
         tensor("detection_scores", [1, 64]),
         tensor("detection_classes", [1, 64]),
