@@ -70,8 +70,11 @@ class RivalStore(MemoryStore):
 class RestlessStore(MemoryStore):
     """Somebody else always wrote first."""
 
-    def replace(self, key: str, *_args: object, etag: str = "", **_told: str) -> str:
+    def replace(
+        self, key: str, body: bytes, *, etag: str, content_type: str = "application/json", cache_control: str = ""
+    ) -> str:
         """See ObjectStore.replace."""
+        del body, content_type, cache_control  # the port's
         raise ConflictError(key, f"etag {etag}")
 
 
