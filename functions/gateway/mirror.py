@@ -16,7 +16,7 @@ from functions.gateway.auth import authorized
 from functions.gateway.sending import Places
 from functions.gateway.settings import Services
 from sluice.errors import InvalidNameError
-from sluice.names import init_key, multivariant_key, parse_chunk_key
+from sluice.names import init_key, parse_chunk_key
 from sluice.store import ObjectStore
 
 PLAYLIST: Final = "application/vnd.apple.mpegurl"
@@ -29,7 +29,7 @@ _WINDOW: Final = 2 << 20
 """Read from the store at once, so that memory is bounded by it and the number of places."""
 _KNOWN: Final = 16_384
 _LIVE: Final = re.compile(r"live-[1-9][0-9]?\.m3u8", re.ASCII)
-_INIT: Final = re.compile(r"([0-9a-f]{8})\.mp4", re.ASCII)
+_INIT: Final = re.compile(r"[0-9a-f]{8}\.mp4", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,38 +79,43 @@ def blueprint(services: Services) -> Blueprint:
     @routes.get("/hls/<camera>/<name>")
     def playlist(camera: str, name: str) -> Response:
         """A playlist as it is now: index.m3u8 names the live ones."""
-        key = multivariant_key(authorized(camera))
-        if name != "index.m3u8":
-            if not _LIVE.fullmatch(name):
-                raise not_found()
-            key = f"{key.rpartition('/')[0]}/{name}"
-        found = services.store.get(key, limit=MAX_PLAYLIST_BYTES)
-        response = Response(found.body, content_type=PLAYLIST, headers={"Cache-Control": BRIEFLY})
-        response.set_etag(found.etag)
-        response.make_conditional(request)
-        return response
+        return _playlist(authorized(camera), name, services.store)
 
     @routes.get("/chunks/<camera>/<day>/<hour>/<name>")
     def chunk(camera: str, day: str, hour: str, name: str) -> Response:
         """A chunk, whole or by Range."""
-        key = f"chunks/{authorized(camera)}/{day}/{hour}/{name}"
-        try:
-            parse_chunk_key(key)
-        except (InvalidNameError, OverflowError, ValueError, OSError) as error:
-            # A start of thirteen nines is a year that datetime does not know.
-            raise not_found() from error
-        return _sent(key, services, stats, places)
+        return sent(_chunk_key(f"chunks/{authorized(camera)}/{day}/{hour}/{name}"))
 
     @routes.get("/init/<camera>/<name>")
     def init(camera: str, name: str) -> Response:
         """An init segment, whole or by Range."""
-        found = _INIT.fullmatch(name)
-        if not found:
-            authorized(camera)
+        authorized(camera)
+        if not _INIT.fullmatch(name):
             raise not_found()
-        return _sent(init_key(authorized(camera), found[1]), services, stats, places)
+        return sent(init_key(camera, name.removesuffix(".mp4")))
+
+    def sent(key: str) -> Response:
+        return _sent(key, services, stats, places)
 
     return routes
+
+
+def _playlist(camera: str, name: str, store: ObjectStore) -> Response:
+    if name != "index.m3u8" and not _LIVE.fullmatch(name):
+        raise not_found()
+    found = store.get(f"hls/{camera}/{name}", limit=MAX_PLAYLIST_BYTES)
+    response = Response(found.body, content_type=PLAYLIST, headers={"Cache-Control": BRIEFLY})
+    response.set_etag(found.etag)
+    response.make_conditional(request)
+    return response
+
+
+def _chunk_key(key: str) -> str:
+    try:
+        return parse_chunk_key(key).key
+    # A start of thirteen nines is a year that datetime does not know.
+    except (InvalidNameError, OverflowError, ValueError, OSError) as error:
+        raise not_found() from error
 
 
 def _sent(key: str, services: Services, stats: Stats, places: Places) -> Response:

@@ -25,6 +25,9 @@ class GatewaySettings:
         "SLUICE_GATEWAY_STALL_S", "seconds without a byte read after which a viewer is given up", 30.0
     )
     heartbeat_s: float = setting("SLUICE_GATEWAY_HEARTBEAT_S", "seconds between two signs of life of a stream", 10.0)
+    stream_s: float = setting(
+        "SLUICE_GATEWAY_STREAM_S", "seconds after which an event stream ends; its client goes on in a new one", 60.0
+    )
     redirect_url: str = setting(
         "SLUICE_GATEWAY_REDIRECT_URL",
         "the store as viewers reach it: chunks are then read there, by presigned URLs; empty: through the gateway",
@@ -43,7 +46,7 @@ def checked(mine: GatewaySettings, served: ServingSettings) -> GatewaySettings:
     if served.concurrency < needed:
         parts = f"SLUICE_GATEWAY_STREAMS + SLUICE_GATEWAY_DOWNLOADS + {RESERVED}"
         problems.append(f"SLUICE_CONCURRENCY: expected at least {needed} ({parts}), found {served.concurrency}")
-    if min(mine.streams, mine.downloads, mine.stall_s, mine.heartbeat_s, mine.redirect_s) <= 0:
+    if min(mine.streams, mine.downloads, mine.stall_s, mine.heartbeat_s, mine.stream_s, mine.redirect_s) <= 0:
         problems.append("SLUICE_GATEWAY_*: expected numbers above 0")
     if problems:
         raise SettingsError(tuple(problems))

@@ -1,10 +1,13 @@
-"""Who may do what at the store and at NATS: a table, and what servers make of it. No part may delete anything."""
+"""Who may do what at the store and at NATS: a table, and what servers make of it.
+
+No part may delete what was recorded or found; the gateway may forget a camera's configuration.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sluice.topology import BUCKETS, CAMERAS, CONSUMERS, STREAMS
+from sluice.topology import BUCKETS, CAMERAS, CHUNKS, CONSUMERS, RESULTS, STREAMS
 
 JSAPI: Final = "$JS.API"
 ADMIN: Final = "admin"
@@ -18,6 +21,7 @@ class Rights:
     write: tuple[str, ...] = ()
     """Also leave an upload of several pieces; neither deletes nor reads."""
     listing: tuple[str, ...] = ()
+    delete: tuple[str, ...] = ()
     publish: tuple[str, ...] = ()
     subscribe: tuple[str, ...] = ()
 
@@ -35,6 +39,8 @@ class Rights:
         if self.write:
             actions = ["s3:AbortMultipartUpload", "s3:PutObject"]
             statements.append(_allow(actions, [f"{resource}/{keys}" for keys in self.write]))
+        if self.delete:
+            statements.append(_allow(["s3:DeleteObject"], [f"{resource}/{keys}" for keys in self.delete]))
         if self.listing:
             condition = {"StringLike": {"s3:prefix": list(self.listing)}}
             statements.append(_allow(["s3:ListBucket"], [resource]) | {"Condition": condition})
@@ -95,6 +101,21 @@ SEGMENTER: Final = Rights(
     ),
     subscribe=("_INBOX.segmenter.>",),
 )
+_FOLLOWED: Final = (RESULTS.name, CHUNKS.name)
+GATEWAY: Final = Rights(
+    # A token's object is read by its name, which only who has the token knows.
+    read=("cameras/*", "tokens/*", "hls/*", "chunks/*", "init/*", "results/*", "index/*"),
+    write=("cameras/*",),
+    listing=("cameras/*", "hls/*", "chunks/*", "init/*", "results/*", "index/*"),
+    delete=("cameras/*",),
+    publish=(
+        f"$KV.{CAMERAS.name}.>",
+        f"{JSAPI}.STREAM.INFO.{_CAMERAS}",
+        *(f"{JSAPI}.STREAM.INFO.{name}" for name in _FOLLOWED),
+        *(f"{JSAPI}.CONSUMER.{verb}.{name}.>" for name in _FOLLOWED for verb in ("INFO", "CREATE", "MSG.NEXT")),
+    ),
+    subscribe=("_INBOX.gateway.>",),
+)
 MINIO: Final = Rights(
     publish=("sluice.intake.fast", "sluice.intake.sure"),
     # nats.go makes its inboxes right under _INBOX and MinIO has no setting for it.
@@ -107,6 +128,7 @@ PARTS: Final[Mapping[str, Rights]] = {
     "detect": function("detect", "detections", models=True, also=("cameras/*",)),
     "sweep": SWEEP,
     "segmenter": SEGMENTER,
+    "gateway": GATEWAY,
     "minio": MINIO,
     ADMIN: Rights(),
 }

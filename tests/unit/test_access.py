@@ -14,10 +14,11 @@ from sluice.preparation.secrets import NATS_PASSWORD, NATS_USER, S3_SECRET, S3_U
 
 @pytest.mark.parametrize("part", PARTS)
 def test_no_part_may_delete(part: str) -> None:
-    """Neither objects nor streams, consumers or messages; a stream's limits would delete too."""
+    """Neither objects, but for a camera's settings, nor streams or messages; a stream's limits would delete too."""
     policy = json.dumps(PARTS[part].policy("sluice"))
 
-    assert "Delete" not in policy
+    assert PARTS[part].delete == (("cameras/*",) if part == "gateway" else ())
+    assert ("Delete" in policy) == (part == "gateway")
     assert "s3:*" not in policy
     assert not [
         s for s in PARTS[part].publish if any(v in s for v in ("DELETE", "PURGE", "UPDATE", "API.>", "RESTORE"))
