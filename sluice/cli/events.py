@@ -50,7 +50,7 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Show each event once, in the order in which the streams took them."""
-    from sluice.cli.following import follow
+    from sluice.following import follow
     from sluice.local.administrator import administrator
     from sluice.selection import streams_of
 

@@ -36,7 +36,7 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Follow every event, and show what the last minute was like."""
     from sluice.cli.figures import MINUTE, LastMinute
-    from sluice.cli.following import follow
+    from sluice.following import follow
     from sluice.local.administrator import administrator
     from sluice.selection import streams_of
 

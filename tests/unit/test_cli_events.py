@@ -12,7 +12,7 @@ import pytest
 from sluice import events, names
 from sluice.bus import Message
 from sluice.cli.events import ago
-from sluice.cli.following import follow
+from sluice.following import follow
 from sluice.contracts.envelope import Event
 from sluice.errors import UnavailableError
 from sluice.selection import kinds, streams_of
@@ -117,7 +117,7 @@ class TestFollowing:
 
     def test_a_wiped_server_is_followed_again_where_it_goes_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Its trouble is told, and nothing is shown twice, though it counts from one again."""
-        monkeypatch.setattr("sluice.cli.following.AGAIN_S", 0)
+        monkeypatch.setattr("sluice.following.AGAIN_S", 0)
         bus, told = MemoryBus(), list[UnavailableError]()
         flow = follow(bus, streams_of(["health", "rejected"], []), since=LONG_AGO, lost=told.append)
         put(bus, "chunk.inspected")

@@ -1,12 +1,11 @@
-"""Events of both streams as one flow, oldest first, for commands: it goes on where it was when NATS comes back."""
+"""Events of both streams as one flow, oldest first: it goes on where it was when NATS comes back."""
 
-import itertools
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from secrets import token_hex
 from typing import Final
 
 from sluice.bus import Bus, Message, Subscription
@@ -18,9 +17,8 @@ WAIT_S: Final = 0.25
 """On each stream in turn, while nothing comes."""
 AGAIN_S: Final = 1.0
 FORGOTTEN_S: Final = 60.0
-"""What a command that was killed leaves at the server."""
+"""How long what was killed leaves its consumer at the server."""
 _ROUNDING: Final = timedelta(milliseconds=1)
-_NUMBERS: Final = itertools.count()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,8 +47,8 @@ class _Tail:
     def _subscribed(self) -> Subscription:
         consumer = Consumer(
             stream=self.stream.name,
-            # Where a consumer began cannot be changed, so each is a new one.
-            name=f"follow-{os.getpid()}-{next(_NUMBERS)}",
+            # Where a consumer began cannot be changed, so each is a new one; by chance, as every pod has a process 1.
+            name=f"follow-{token_hex(8)}",
             filter_subjects=self.filters,
             since=self.last[0] - _ROUNDING if self.last else self.since,
             acks=False,
@@ -74,15 +72,16 @@ def follow(
     *,
     since: datetime,
     lost: Callable[[UnavailableError], object] | None = None,
+    wait_s: float = WAIT_S,
 ) -> Iterator[Message | None]:
-    """Messages as they lie on the streams, merged by time; None whenever there is no more for now.
+    """Messages as they lie on the streams, merged by time; None whenever *wait_s* pass without one on each.
 
     With *lost* a server that does not answer is told there, and asked again for ever; without, it is raised.
     """
     tails = [_Tail(bus=bus, stream=stream, filters=filters, since=since) for stream, filters in wanted.items()]
     while True:
         try:
-            _fill(tails)
+            _fill(tails, wait_s)
         except UnavailableError as error:
             if lost is None:
                 raise
@@ -92,7 +91,7 @@ def follow(
         yield min(ready, key=lambda tail: tail.held[0].stored_at).held.popleft() if ready else None
 
 
-def _fill(tails: Sequence[_Tail]) -> None:
+def _fill(tails: Sequence[_Tail], wait_s: float) -> None:
     for tail in tails:
         idle = not any(each.held for each in tails)
-        tail.fill(WAIT_S if idle else 0)
+        tail.fill(wait_s if idle else 0)
