@@ -56,7 +56,7 @@ class Bucket:
     about: str
 
 
-RESULT_KINDS: Final = ("detections", "health", "rejected", "tracks", "events", "counts")
+RESULT_KINDS: Final = ("detections", "health", "playlists", "rejected", "tracks", "events", "counts")
 
 INTAKE: Final = Stream(
     name="SLUICE_INTAKE",

@@ -87,6 +87,14 @@ SWEEP: Final = Rights(
     publish=("sluice.intake.sure",),
     subscribe=("_INBOX.sweep.>",),
 )
+PACKAGE: Final = Rights(
+    # The gateway shows what it writes; the chunks it reads for their metadata alone.
+    read=("chunks/*", "hls/*"),
+    write=("hls/*",),
+    listing=("chunks/*", "init/*", "hls/*"),
+    publish=("sluice.v1.playlists.*", "sluice.v1.rejected.*"),
+    subscribe=("_INBOX.package.>",),
+)
 SEGMENTER: Final = Rights(
     read=("state/segmenter/*", "cameras/*"),
     write=("chunks/*", "init/*", "state/segmenter/*"),
@@ -126,6 +134,7 @@ PARTS: Final[Mapping[str, Rights]] = {
     "bridge": BRIDGE,
     "inspect": function("inspect", "health"),
     "detect": function("detect", "detections", models=True, also=("cameras/*",)),
+    "package": PACKAGE,
     "sweep": SWEEP,
     "segmenter": SEGMENTER,
     "gateway": GATEWAY,

@@ -43,6 +43,7 @@ def test_each_kind_of_event_has_one_speaker_among_the_parts() -> None:
         "sluice.v1.chunks.*": ["bridge"],
         "sluice.v1.health.*": ["inspect"],
         "sluice.v1.detections.*": ["detect"],
+        "sluice.v1.playlists.*": ["package"],
         "sluice.v1.cameras.*": ["segmenter"],
     }
 

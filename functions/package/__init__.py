@@ -1,0 +1,1 @@
+"""Lists each chunk in its camera's live playlist."""

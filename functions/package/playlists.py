@@ -1,0 +1,131 @@
+"""The live playlist as a fold's state: the object that players read is all that there is to remember."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from functions.package.metadata import Metadata
+from sluice import events, names, telemetry
+from sluice.contracts.chunk import ChunkRef, ChunkStored
+from sluice.contracts.envelope import Event
+from sluice.contracts.playlist import PlaylistUpdated
+from sluice.errors import ObjectNotFoundError, UnusableInputError
+from sluice.fold import Held, Input
+from sluice.hls import live
+from sluice.hls.playlist import CONTENT_TYPE, MediaPlaylist, parse, render
+from sluice.names import ChunkName
+from sluice.store import ObjectStore, StoredObject
+
+CACHE: Final = "max-age=1"
+"""A cache in front spares the store its thousand viewers; half a target duration would be the most."""
+MOST_BYTES: Final = 1 << 20
+
+
+class LivePlaylists:
+    """The playlists of one camera: the first is live-4, and each says where the camera went when its chunks grew."""
+
+    def __init__(self, stored: ChunkStored, *, store: ObjectStore, function: str) -> None:
+        self.camera, self.metadata = stored.chunk.camera, Metadata(stored, store)
+        self._bucket, self._store, self._function = stored.chunk.bucket, store, function
+
+    def load(self) -> Held[MediaPlaylist]:
+        """The one that is live now."""
+        target_duration = live.USUAL_S
+        while True:
+            found = self._get(names.live_playlist_key(self.camera, target_duration))
+            playlist = _read(found) if found else None
+            if playlist is None:
+                return Held(state=live.opened(target_duration), etag=found.etag if found else None)
+            moved = live.note_of(playlist).moved
+            if moved is None or moved <= target_duration:
+                untold = live.note_of(playlist).untold
+                pending = [self._event(playlist, untold)] if untold else []
+                etag = found.etag if found else None
+                return Held(state=playlist, etag=etag, cursor=live.cursor_of(playlist), pending=pending)
+            target_duration = moved
+
+    def apply(self, held: Held[MediaPlaylist], inputs: Sequence[Input]) -> Held[MediaPlaylist]:
+        """List the inputs up to the first that needs another playlist; with none, forget what was told."""
+        playlist = held.state
+        if not inputs:
+            return Held(state=live.noted(playlist, live.Note()))
+        fitting = [each for each in inputs if not _outgrows(each, playlist)]
+        if len(fitting) < len(inputs):
+            first = next(each for each in inputs if _outgrows(each, playlist))
+            fitting = [each for each in fitting if each.name.seq < first.name.seq]
+            if not fitting:
+                telemetry.current().count("package_moved")
+                return Held(state=live.moved(playlist, live.roomier_s(first.name.duration_ms)), more=True)
+        after = live.grown(playlist, fitting, self._init_size, independent=self.metadata.independent(playlist, fitting))
+        untold = live.note_of(after).untold
+        _count(untold)
+        more = len(fitting) < len(inputs)
+        return Held(state=after, pending=[self._event(after, untold)] if untold else [], more=more)
+
+    def write(self, state: MediaPlaylist, etag: str | None) -> None:
+        """See Folding.write."""
+        key, body = names.live_playlist_key(self.camera, state.target_duration), render(state).encode()
+        if etag is None:
+            self._store.create(key, body, content_type=CONTENT_TYPE, cache_control=CACHE)
+        else:
+            self._store.replace(key, body, etag=etag, content_type=CONTENT_TYPE, cache_control=CACHE)
+
+    def _get(self, key: str) -> StoredObject | None:
+        try:
+            return self._store.get(key, limit=MOST_BYTES)
+        except ObjectNotFoundError:
+            return None
+
+    def _init_size(self, name: ChunkName) -> int | None:
+        found = next(iter(self._store.list(name.init_key)), None)
+        return found.size_bytes if found and found.key == name.init_key else None
+
+    def _event(self, playlist: MediaPlaylist, untold: live.Untold) -> Event[PlaylistUpdated]:
+        name = names.parse_chunk_key(untold.key)
+        updated = PlaylistUpdated(
+            chunk=_reference(name, bucket=self._bucket, size_bytes=untold.size_bytes),
+            playlist=names.live_playlist_key(self.camera, playlist.target_duration),
+            index=names.multivariant_key(self.camera),
+            target_duration=playlist.target_duration,
+            first_seq=playlist.media_sequence,
+            listed=untold.listed,
+            missing=untold.missing,
+            too_long=untold.too_long,
+        )
+        identity = names.event_id(PlaylistUpdated.TYPE, name.key, self._function, 0)
+        return events.new(updated, part=self._function, camera=self.camera, event_id=identity)
+
+
+def _outgrows(each: Input, playlist: MediaPlaylist) -> bool:
+    """Whether it is too long for this playlist, but not for any."""
+    return playlist.target_duration < live.needed_s(each.name.duration_ms) <= live.LONGEST_S
+
+
+def _read(found: StoredObject) -> MediaPlaylist | None:
+    """None for what somebody else wrote there: as good as gone."""
+    try:
+        return parse(found.body.decode("utf-8", "replace"))
+    except UnusableInputError:
+        return None
+
+
+def _reference(name: ChunkName, *, bucket: str, size_bytes: int) -> ChunkRef:
+    return ChunkRef(
+        bucket=bucket,
+        key=name.key,
+        camera=name.camera,
+        start=datetime.fromtimestamp(name.start_ms / 1000, tz=UTC),
+        duration_ms=name.duration_ms,
+        session=name.session,
+        seq=name.seq,
+        activity=name.activity,
+        init_key=name.init_key,
+        size_bytes=size_bytes,
+    )
+
+
+def _count(untold: live.Untold | None) -> None:
+    if untold:
+        counts: dict[str, Any] = {"listed": untold.listed, "gaps": len(untold.missing), "long": len(untold.too_long)}
+        for what, amount in counts.items():
+            telemetry.current().count(f"package_{what}", amount)
