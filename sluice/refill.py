@@ -4,13 +4,12 @@ The server forgets an id after two hours, so what a camera has on the stream is 
 time and often. In memory are the ids of one camera at a time.
 """
 
-import itertools
 import json
-import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from secrets import token_hex
 from typing import Any, Final
 
 from sluice import events, names
@@ -21,10 +20,9 @@ from sluice.store import ListedObject, ObjectStore
 from sluice.topology import RESULTS, Consumer
 
 RESULT_OBJECTS: Final = "results/"
-MARGIN: Final = timedelta(minutes=5)
-"""A message may be so much older than its object: a function's timeout, and clocks that differ."""
+MARGIN: Final = timedelta(hours=2)
+"""A message may be so much older than its object: its function died in between, and the work was done again."""
 BATCH: Final = 500
-_NUMBERS: Final = itertools.count()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,7 +85,7 @@ def _ids(bus: Bus, camera: str, *, since: datetime) -> set[str]:
     """Of the messages that the stream has of the camera."""
     consumer = Consumer(
         stream=RESULTS.name,
-        name=f"refill-{os.getpid()}-{next(_NUMBERS)}",
+        name=f"refill-{token_hex(8)}",
         filter_subject=f"sluice.v1.*.{camera}",
         since=since,
         acks=False,

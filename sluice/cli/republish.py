@@ -3,7 +3,7 @@
 import argparse
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 FUNCTION_TIMEOUT_S: Final = 120
 """A result may be recorded so long after it was published."""
+CLOCKS: Final = timedelta(minutes=1)
+"""By so much the store's clock may differ from ours."""
 TOLD_S: Final = 5
 
 
@@ -37,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     """Do it, and once more when no function that had begun before can still be at work."""
     from sluice.local.administrator import administrator
     from sluice.names import checked_camera
-    from sluice.refill import MARGIN, refill
+    from sluice.refill import refill
 
     cameras = [checked_camera(each) for each in options.camera]
     began = datetime.now(UTC)
@@ -48,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
             return _status(first)
         print(f"looking again in {FUNCTION_TIMEOUT_S} s; Ctrl-C leaves out what was just being recorded", flush=True)
         time.sleep(FUNCTION_TIMEOUT_S)
-        since = max(began - options.since, began - MARGIN)
+        since = max(began - options.since, began - CLOCKS)
         again = refill(admin.store, admin.bus, since=since, cameras=cameras, told=_Progress())
         print(_sentence(again))
     return max(_status(first), _status(again))

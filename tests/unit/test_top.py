@@ -202,3 +202,15 @@ class TestCommand:
         (line,) = sluice("top", "--once", "--json", "--state", "no/such/folder").splitlines()
 
         assert json.loads(line)["works"] == []
+
+    def test_on_a_terminal_each_picture_replaces_the_last(self, sluice: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No line is longer than the terminal is wide, nor are there more than it has."""
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+        monkeypatch.setenv("COLUMNS", "40")
+        monkeypatch.setenv("LINES", "6")
+
+        said = sluice("top", "--once", "--state", "no/such/folder")
+
+        assert said.startswith("\x1b[H\x1b[J")
+        shown = said.removeprefix("\x1b[H\x1b[J").splitlines()
+        assert (len(shown), max(map(len, shown))) == (5, 40)
