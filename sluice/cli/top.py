@@ -20,12 +20,25 @@ if TYPE_CHECKING:
     from sluice.local.administrator import Administrator
 
 ANSWER_S: Final = 2
+COLUMNS: Final = """\
+of the last minute, all cameras together:
+  FPS OUT    frames a second that a model looked at; WANTED as the cameras' settings say
+  DROPPED    the share of wanted frames that was not looked at, because chunks waited
+  WAIT       from a chunk's end until its function began: the age of what is taken from the queue
+  LATENCY    from a chunk's end, so from its last frame, to its event
+instances and requests are known of the local runtime alone
+"""
 CLEAR: Final = "\x1b[H\x1b[J"
 
 
 def add(commands: Any) -> None:
     """Register the command."""
-    parser = commands.add_parser("top", help="cameras, frames in and out, latencies and instances, each second")
+    parser = commands.add_parser(
+        "top",
+        help="cameras, frames in and out, latencies and instances, each second",
+        epilog=COLUMNS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--once", action="store_true", help="show the last minute and end")
     parser.add_argument("--every", type=float, default=1.0, metavar="S", help="seconds between two pictures (1)")
     parser.add_argument("--json", action="store_true", help="a JSON document a line, for programs")
