@@ -13,8 +13,8 @@ from segmenter.source import SourceError
 from segmenter.sources.fragments import Fragments
 from segmenter.sources.limits import DECODED, MOST_PIXELS, check_limits
 from segmenter.sources.reading import Reader
-from segmenter.sources.times import Heard
-from segmenter.tracks import AnyPacket
+from segmenter.sources.times import Decoded, Heard
+from segmenter.tracks import AnyPacket, video_stream
 
 PROBE_BYTES: Final = 5_000_000
 PROBE_S: Final = 10.0
@@ -31,9 +31,7 @@ _ANALYZE_S: Final = {"flv": 2}
 """Of media, by container. FLV may grow a track at any time, so all of this is waited for where it has one only."""
 _ANALYZE_USUAL_S: Final = 9
 _SHOWN_ONLY: Final = ("matroska",)
-"""They say when a picture is shown, not when it is decoded. Only a decoder knows how far the two are apart: without it
-the library guesses one picture, and of a pyramid of B-frames some would be shown before they are decoded. It obeys
-max_pixels, as both name their tracks before the first picture."""
+"""They say when a picture is shown, not when it is decoded. The library guesses, and needs a decoder for it."""
 _BOXES: Final = (b"ftyp", b"styp", b"moov")
 
 
@@ -121,9 +119,8 @@ class FeedConnection:
         self._form = form or form_of(feed)
         if self._form == "mp4":
             feed.in_pieces()
-        decoded = f"{DECODED},h264,hevc" if self._form in _SHOWN_ONLY else DECODED
         analyze_s = _ANALYZE_S.get(self._form, _ANALYZE_USUAL_S)
-        told = {"codec_whitelist": decoded, "analyzeduration": str(analyze_s * 1_000_000)}
+        told = {"codec_whitelist": DECODED, "analyzeduration": str(analyze_s * 1_000_000)}
         self._options = {**_PROBE_OPTIONS, **told}
         self._container = self._opened()
         self._later: list[InputContainer] = []
@@ -168,13 +165,20 @@ class FeedConnection:
 
     def _demuxed(self, container: InputContainer) -> Iterator[AnyPacket]:
         feed, heard = self._feed, Heard(next(iter(container.streams.audio), None))
+        decoded = Decoded(video_stream(container)) if self._form in _SHOWN_ONLY else None
         try:
             for packet in container.demux((*container.streams.video, *container.streams.audio)):
                 feed.packets += 1
-                if packet.stream_index == heard.index and packet.size:
+                if not packet.size:
+                    continue  # the library ends by an empty one a track
+                if decoded is not None and packet.stream_index == decoded.index:
+                    yield from decoded.mended(packet)
+                    continue
+                if packet.stream_index == heard.index:
                     heard.mend(packet)
-                if packet.size:  # the library ends by an empty one a track
-                    yield packet
+                yield packet
+            if decoded is not None:
+                yield from decoded.rest()
         except (av.error.FFmpegError, MemoryError) as error:
             raise feed.failure or _refused(error) from error
         if feed.failure is not None:

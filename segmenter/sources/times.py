@@ -1,9 +1,13 @@
 """Times that the library leaves out."""
 
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any, Final
 
-from segmenter.tracks import AnyPacket
+from segmenter.parameters import Parameters
+from segmenter.sources.decoding import DecodingTimes
+from segmenter.sources.reordering import reordering
+from segmenter.tracks import VIDEO, AnyPacket, codec_of
 
 CLOCK: Final = Fraction(1, 90_000)
 AAC_SAMPLES: Final = 1024
@@ -39,6 +43,32 @@ class Heard:
                 packet.pts = packet.dts = self._before + ticks
             packet.duration = packet.duration or ticks
         self._before = packet.pts
+
+
+class Decoded:
+    """Pictures of a container that says when they are shown, with the times at which they are decoded."""
+
+    def __init__(self, video: Any | None) -> None:
+        """Take the track; one that is transcoded is let be."""
+        codec = None if video is None else codec_of(video)
+        self.index: int = video.index if video is not None and codec in VIDEO else -1
+        if codec is not None and codec in VIDEO:
+            sets = Parameters(codec, video.codec_context.extradata or b"").sets  # type: ignore[union-attr]  # it has a codec
+            self._times = DecodingTimes[AnyPacket](video.time_base, reordering(codec, sets))  # type: ignore[union-attr]
+
+    def mended(self, packet: AnyPacket) -> Iterator[AnyPacket]:
+        """Those whose times are known with this one."""
+        return _told([(packet.pts, packet.dts, packet)] if packet.pts is None else self._times.add(packet.pts, packet))
+
+    def rest(self) -> Iterator[AnyPacket]:
+        """What was held, at the end."""
+        return _told(self._times.rest() if self.index >= 0 else [])
+
+
+def _told(found: "Sequence[tuple[int | None, int | None, AnyPacket]]") -> Iterator[AnyPacket]:
+    for shown, decoded, packet in found:
+        packet.pts, packet.dts = shown, decoded
+        yield packet
 
 
 def _frame_ticks(audio: Any | None) -> int:
