@@ -80,3 +80,4 @@ def test_a_dead_process_of_any_model_is_noticed(triton_server: TritonServer, det
     assert infers(triton_server.url, "squares")
     assert not infers(triton_server.url)
     triton_server.kill()
+    triton_server.start()
