@@ -59,6 +59,8 @@ class Sampler:
         self.width = self.height = 0
         self.whole = True
         """False: what was wanted could not all be decoded."""
+        self.held = 0
+        """Frames of the chunk, looked at or not."""
         self.decoded = 0
         self.decode_s = 0.0
         self._body, self._where, self._wants = body, where, wants
@@ -70,6 +72,7 @@ class Sampler:
         with opened(self._body, where=self._where) as (container, stream):
             self.width, self.height = stream.width, stream.height
             packets = self._packets(container, stream)
+            self.held = len(packets)
             frames = _shown(packets, stream, self._start_ms)
             wanted = {
                 want.model: picked(frames, end_ms=self._end_ms, fps=want.fps, keyframes_only=want.keyframes_only)

@@ -31,6 +31,11 @@ _ABOUT: Final = {
     "handle_seconds": "time from an event's arrival to its answer",
     "cold_start_seconds": "time from the start of the process",
     "in_flight": "events being handled",
+    "queue_age_seconds": "time from an event's own to its arrival here",
+    "batch_frames": "frames in a batch",
+    "frames_in": "frames of the chunks that were decoded",
+    "frames_wanted": "frames that the cameras' settings ask for",
+    "frames_looked_at": "frames that a model has looked at",
 }
 _TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 

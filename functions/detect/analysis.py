@@ -73,6 +73,7 @@ def analysed(
     )
     _look(sampler, runs, detector, chunk)
     telemetry.current().observe("stage_seconds", sampler.decode_s, stage="decode")
+    telemetry.current().count("frames_in", sampler.held)
     total_ms = (time.perf_counter() - began) * 1000
     return failed | {
         model: _outcome(run, sampler, chunk, {**stages_ms, "total": total_ms}) for model, run in runs.items()
@@ -135,7 +136,9 @@ def _outcome(run: _Run, sampler: Sampler, chunk: ChunkRef, stages_ms: Mapping[st
     if run.failure is not None:
         return run.failure
     telemetry.current().observe("stage_seconds", run.infer_s, stage="infer")
-    telemetry.current().count("frames", len(run.frames), model=run.info.name)
+    wanted = min(float(sampler.held), run.task.wanted_fps * chunk.duration_ms / 1000)
+    telemetry.current().count("frames_wanted", max(wanted, len(run.frames)), model=run.info.name)
+    telemetry.current().count("frames_looked_at", len(run.frames), model=run.info.name)
     timed = {**stages_ms, "decode": sampler.decode_s * 1000, "infer": run.infer_s * 1000}
     return ObjectsDetected(
         chunk=chunk,
