@@ -71,7 +71,9 @@ class Pictures:
             unit, self._fragment = b"".join(self._fragment), None
             self._add(unit)  # some senders forget to mark its end
         if not self._slices:
-            return []  # parameter sets that came ahead, by themselves
+            if self._torn:
+                self._clear()
+            return []  # parameter sets that come ahead, with a time of their own
         kinds = self._kinds
         keyframe = not self._torn and (_IDR in kinds or self._recovers)
         sets = _SPS in kinds and _PPS in kinds
