@@ -19,12 +19,13 @@ def _parts(options: argparse.Namespace) -> bool:
         met &= throughput.run(
             model=options.model,
             instances=options.instances,
+            bit_rate=options.bit_rate,
             rounds=options.rounds,
             chunks=options.chunks,
             seconds=options.seconds,
         )
     if "line" in wanted:
-        met &= whole_line.run(model=options.model, seconds=options.window)
+        met &= whole_line.run(model=options.model, bit_rate=options.bit_rate, seconds=options.window)
     if "quality" in wanted:
         quality.main([])
     return met
@@ -35,6 +36,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench-detect", description=__doc__)
     parser.add_argument("--model", default="objects")
     parser.add_argument("--instances", type=int, default=2, help="of the function, on its one core")
+    parser.add_argument("--bit-rate", default="2M", help="of the 720p25 video")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--chunks", type=int, default=30, help="a round and number of instances")
     parser.add_argument("--seconds", type=float, default=4, help="of each other side and round")
@@ -43,9 +45,8 @@ def main() -> int:
     )
     parser.add_argument("--only", choices=["throughput", "line", "quality"], help="one part")
     options = parser.parse_args()
-    print(
-        f"model {options.model}, 720p25 chunks of 3 s; load of the machine before: {os.getloadavg()[0]:.1f}", flush=True
-    )
+    told = f"model {options.model}, 720p25 chunks of 3 s, {options.bit_rate}bit/s"
+    print(f"{told}; load of the machine before: {os.getloadavg()[0]:.1f}", flush=True)
     try:
         met = _parts(options)
     except (pytest.fail.Exception, AssertionError) as error:

@@ -96,8 +96,10 @@ def main() -> None:
     parser.add_argument("--long-side", type=int, required=True)
     parser.add_argument("--plans", default="1x1", help="batch x concurrency, several by commas")
     parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--both-cores", action="store_true")
     options = parser.parse_args()
-    on_core(FUNCTION_CORE)
+    if not options.both_cores:
+        on_core(FUNCTION_CORE)
     bodies = [path.read_bytes() for path in sorted(options.clips.glob("?.mp4"))]
     if options.what == "decode":
         cpu, began = time.process_time(), time.perf_counter()

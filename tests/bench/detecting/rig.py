@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from sluice.store import S3Store
 from tests.builders import a_chunk_name, a_chunk_stored
 from tests.services.line import ROOT
 from tests.services.prepared import BUCKET, PreparedServers, both_lanes, servers
+from tests.services.usage import family
 
 FPS = 5.0
 CHUNK_MS = 3000
@@ -39,15 +40,16 @@ def pinned(core: int, what: Program) -> Program:
     return replace(what, command=("taskset", "--cpu-list", str(core), *what.command))
 
 
-def make_chunks(folder: Path) -> list[bytes]:
-    """Three chunks of a street, 720p25, 2 Mbit/s, no B-frames: what a camera sends; and film.mp4 of all three."""
+def make_chunks(folder: Path, bit_rate: str) -> list[bytes]:
+    """Three chunks of a street, 720p25, no B-frames: what a camera sends; and film.mp4 of all three."""
     clip = tools.find_data(CLIP)
     given = (
         ["-i", str(clip), "-vf", "scale=1280:720:force_original_aspect_ratio=increase,crop=1280:720"]
         if clip
         else ["-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=25,noise=alls=12:allf=t,format=yuv420p"]
     )
-    coded = "-an -r 25 -t 9 -c:v libx264 -preset veryfast -b:v 2M -maxrate 2M -bufsize 2M -g 75 -bf 0 -sc_threshold 0"
+    coded = "-an -r 25 -t 9 -c:v libx264 -preset veryfast -g 75 -bf 0 -sc_threshold 0"
+    coded += f" -b:v {bit_rate} -maxrate {bit_rate} -bufsize {bit_rate}"
     parted = "-f segment -segment_time 3 -reset_timestamps 1 -segment_format_options"
     command = ["ffmpeg", "-v", "error", "-nostdin", *given, *coded.split(), *parted.split()]
     subprocess.run(
@@ -81,6 +83,7 @@ class Rig:
     folder: Path
     bodies: list[bytes]
     store: S3Store
+    triton_pid: int
     functions: list[tuple[int, int]] = field(default_factory=list)
     """Port and pid of each instance."""
     _number: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -88,6 +91,17 @@ class Rig:
     def detector(self) -> TritonDetector:
         """A client of the pinned Triton."""
         return TritonDetector(DetectorSettings(url=self.triton_url))
+
+    @contextmanager
+    def on_both_cores(self) -> Iterator[None]:
+        """The function's instances and Triton may use either core, until the end of the block."""
+        functions = [pid for _, pid in self.functions]
+        try:
+            _allow({FUNCTION_CORE, TRITON_CORE}, *functions, self.triton_pid)
+            yield
+        finally:
+            _allow({FUNCTION_CORE}, *functions)
+            _allow({TRITON_CORE}, self.triton_pid)
 
     def put(self) -> tuple[dict[str, str], bytes]:
         """Put a chunk that no one has seen; the event that announces it."""
@@ -134,13 +148,13 @@ def _function(rig: Rig, port: int) -> Program:
 
 
 @contextmanager
-def rig(folder: Path, *, model: str, instances: int) -> Iterator[Rig]:
+def rig(folder: Path, *, model: str, instances: int, bit_rate: str = "2M") -> Iterator[Rig]:
     """Start all of it."""
     minio, home = tools.find_minio(), tools.find_triton()
     if minio is None or home is None:
         sys.exit("minio or Triton is missing: run `make tools`")
     (folder / "clips").mkdir()
-    bodies = make_chunks(folder / "clips")
+    bodies = make_chunks(folder / "clips", bit_rate)
     repository = folder / "models"
     if model in assemble(repository):
         sys.exit(f"{model} has no weights here: run `make tools`")
@@ -148,7 +162,7 @@ def rig(folder: Path, *, model: str, instances: int) -> Iterator[Rig]:
     with ExitStack() as stack:
         triton = triton_program(home=home, repository=repository, ports=ports, log=folder / "triton.log")
         stack.callback(forget_shared_memory, repository)
-        _started(stack, pinned(TRITON_CORE, triton), within_s=90)
+        triton_pid = _started(stack, pinned(TRITON_CORE, triton), within_s=90)
         both = stack.enter_context(servers(minio, folder, lanes=both_lanes))
         both.prepare()
         made = Rig(
@@ -157,6 +171,7 @@ def rig(folder: Path, *, model: str, instances: int) -> Iterator[Rig]:
             folder=folder,
             bodies=bodies,
             store=both.store("admin"),
+            triton_pid=triton_pid,
         )
         wanted = Camera(
             name="bench", source="test://", paused=True, functions={"detect": (Work(model=model, fps=FPS),)}
@@ -174,6 +189,13 @@ def _started(stack: ExitStack, what: Program, *, within_s: float) -> int:
     stack.callback(program.stop, process)
     program.wait_ready(what, process, timeout_s=within_s)
     return process.pid
+
+
+def _allow(cores: set[int], *pids: int) -> None:
+    for pid in (each for root in pids for each in family(root)):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(ProcessLookupError):
+                os.sched_setaffinity(int(thread.name), cores)
 
 
 def on_core(core: int) -> None:

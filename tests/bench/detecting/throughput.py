@@ -29,7 +29,11 @@ class Figures:
 
     served: dict[int, list[float]] = field(default_factory=dict)
     """By the number of function instances on the core."""
+    shared: list[float] = field(default_factory=list)
+    """All instances and Triton on both cores."""
     alone: list[float] = field(default_factory=list)
+    alone_shared: list[float] = field(default_factory=list)
+    """Triton and its callers on both cores."""
     decode: list[float] = field(default_factory=list)
     frame_by_frame: dict[int, list[float]] = field(default_factory=dict)
     """By the number of streams at a time."""
@@ -93,6 +97,10 @@ def measure(made: Rig, *, model: str, rounds: int, chunks: int, seconds: float) 
                 figures.served.setdefault(count, []).append(served(made, count, chunks))
                 fps = _process(*call, "--streams", count)["fps"]
                 figures.frame_by_frame.setdefault(count, []).append(fps)
+            with made.on_both_cores():
+                figures.shared.append(served(made, len(made.functions), chunks))
+                best = _process(*triton, "--plans", ",".join(plans), "--seconds", seconds / 2, "--both-cores")
+                figures.alone_shared.append(max(best.values()))
             decode = _process("tests.bench.detecting.alone", "decode", *clips, "--seconds", seconds / 2)
             figures.decode.append(decode["fps"])
     return figures
@@ -137,12 +145,17 @@ def report(figures: Figures, cpu_ms: float) -> bool:
             f"{_all(figures.served[instances])}"
         )
     print(f"triton alone on core {TRITON_CORE}, {figures.plan}: {alone:.1f} frames/s  {_all(figures.alone)}")
+    shared, alone_shared = statistics.median(figures.shared), statistics.median(figures.alone_shared)
+    print(f"both cores for all, detect: {shared:.1f} frames/s  {_all(figures.shared)}")
+    print(f"both cores for all, triton alone: {alone_shared:.1f} frames/s  {_all(figures.alone_shared)}")
     print(f"decoding alone: {statistics.median(figures.decode):.1f} frames/s  {_all(figures.decode)}")
     for streams, value in theirs.items():
         print(f"frame at a time, {streams} streams: {value:.1f} frames/s  {_all(figures.frame_by_frame[streams])}")
     print(f"CPU time of the function: {cpu_ms:.2f} ms a frame")
     ratios = {"of the limit": fps / alone, "per-frame ratio": fps / theirs[count], "cameras": fps / FPS}
     print(f"of the limit: {ratios['of the limit']:.2f}  (goal {GOALS['of the limit']:g})")
+    print(f"of the limit, both cores for all: {shared / alone_shared:.2f}")
+    print(f"of decoding alone: {fps / statistics.median(figures.decode):.2f}")
     print(f"per-frame ratio: {ratios['per-frame ratio']:.1f}  (goal {GOALS['per-frame ratio']:g})")
     print(
         f"cameras at {FPS:g} frames/s a function core and Triton core: {ratios['cameras']:.1f}  "
@@ -155,11 +168,11 @@ def _all(values: list[float]) -> str:
     return f"({' '.join(f'{value:.1f}' for value in values)})"
 
 
-def run(*, model: str, instances: int, rounds: int, chunks: int, seconds: float) -> bool:
+def run(*, model: str, instances: int, bit_rate: str, rounds: int, chunks: int, seconds: float) -> bool:
     """All of it."""
     with (
         tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder,
-        rig(Path(folder), model=model, instances=instances) as made,
+        rig(Path(folder), model=model, instances=instances, bit_rate=bit_rate) as made,
     ):
         figures = measure(made, model=model, rounds=rounds, chunks=chunks, seconds=seconds)
         return report(figures, function_cpu_ms(made, 10))

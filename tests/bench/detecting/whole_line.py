@@ -1,7 +1,6 @@
 """The running local line: from a durable chunk to its detections on NATS, and what a camera costs in core-seconds."""
 
 import json
-import os
 import subprocess
 import tempfile
 import time
@@ -14,7 +13,6 @@ from pathlib import Path
 import av
 
 from sluice import events, names
-from sluice.bus import Message
 from sluice.cameras import create, remove
 from sluice.contracts.camera import Camera, Work
 from sluice.contracts.chunk import ChunkStored
@@ -22,11 +20,12 @@ from sluice.contracts.detection import ObjectsDetected
 from sluice.local import tools
 from sluice.models import configuration
 from sluice.models.repository import WRAPPER
-from sluice.topology import CHUNKS, RESULTS, Consumer
+from sluice.topology import CHUNKS, RESULTS
 from tests.bench.detecting.rig import CHUNK_MS, FPS, make_chunks
 from tests.bench.line import say, share
 from tests.builders import a_chunk_name
 from tests.services.line import Line, copy_manifests, eventually
+from tests.services.told import told
 from tests.services.usage import family, usage
 
 CAMERA = "street"
@@ -102,38 +101,24 @@ def add(line: Line, camera: Camera) -> None:
 def latencies(line: Line, since: datetime) -> dict[str, list[float]]:
     """In ms, of each chunk stored since: to the function's entry, its stages, and to its detections on NATS."""
     stored: dict[str, datetime] = {}
-    for message in _messages(line, CHUNKS.name, names.subject("chunks", CAMERA), since):
+    for message in told(line, CHUNKS.name, names.subject("chunks", CAMERA), since=since):
         event = events.from_nats(message.headers, message.payload, ChunkStored)
         if event.time is not None:
             stored.setdefault(event.data.chunk.key, event.time)
     found: dict[str, list[float]] = {}
-    for message in _messages(line, RESULTS.name, names.subject("detections", CAMERA), since):
+    for message in told(line, RESULTS.name, names.subject("detections", CAMERA), since=since):
         said = events.from_nats(message.headers, message.payload, ObjectsDetected).data
         if said.chunk.key in stored:
             durable = stored[said.chunk.key]
             entered_ms = (said.chunk.start - durable).total_seconds() * 1000 + said.chunk.duration_ms
-            told = {
+            took = {
                 "put to entry": max(0.0, entered_ms + said.stages_ms["wait"]),
                 "durable to detections": (message.stored_at - durable).total_seconds() * 1000,
                 **{f"of that {stage}": said.stages_ms[stage] for stage in ("get", "decode", "infer", "total")},
             }
-            for name, value in told.items():
+            for name, value in took.items():
                 found.setdefault(name, []).append(value)
     return {name: sorted(values) for name, values in found.items()}
-
-
-def _messages(line: Line, stream: str, subject: str, since: datetime) -> Iterator[Message]:
-    bus = line.bus()
-    reader = Consumer(
-        stream=stream, name=f"bench-{os.getpid()}-{stream}", filter_subject=subject, since=since, inactive_s=60
-    )
-    bus.ensure([], [reader], [])
-    subscription = bus.subscribe(reader)
-    while fetched := subscription.fetch(200, wait_s=0.5):
-        for message in fetched:
-            message.ack()
-            yield message
-    bus.close()
 
 
 def put_idle(line: Line, body: bytes, seconds: float) -> None:
@@ -143,8 +128,8 @@ def put_idle(line: Line, body: bytes, seconds: float) -> None:
         seq += 1
         for n in range(IDLE_CAMERAS):
             time.sleep(max(0.0, began + (seq - 1 + n / IDLE_CAMERAS) * CHUNK_MS / 1000 - time.monotonic()))
-            told = {"start_ms": int(time.time() * 1000) - CHUNK_MS, "duration_ms": CHUNK_MS, "seq": seq}
-            name = a_chunk_name(f"idle-{n}", **told, activity="idle")  # type: ignore[arg-type]  # its numbers
+            given = {"start_ms": int(time.time() * 1000) - CHUNK_MS, "duration_ms": CHUNK_MS, "seq": seq}
+            name = a_chunk_name(f"idle-{n}", **given, activity="idle")  # type: ignore[arg-type]  # its numbers
             store.put(name.key, body, content_type="video/mp4")
 
 
@@ -157,29 +142,29 @@ def always_on(line: Line, film: Path, model: str, seconds: float) -> float:
     given.write_text(json.dumps(configuration.parameters((served / "config.pbtxt").read_text("utf-8"))), "utf-8")
     packages = Path(av.__file__).parent.parent
     command = [str(home / "venv" / "bin" / "python"), str(Path(__file__).parent / "always_on.py")]
-    told = {
+    handed = {
         "film": film,
         "net": served / "1" / "model.onnx",
         "parameters": given,
         "code": WRAPPER,
         "packages": packages,
     }
-    options = [text for name, value in told.items() for text in (f"--{name}", str(value))]
+    options = [text for name, value in handed.items() for text in (f"--{name}", str(value))]
     done = subprocess.run(
         [*command, *options, "--seconds", str(seconds)], check=True, stdout=subprocess.PIPE, timeout=seconds + 60
     )
     return float(json.loads(done.stdout)["cores"])
 
 
-def run(*, model: str, seconds: float) -> bool:
+def run(*, model: str, bit_rate: str, seconds: float) -> bool:
     """Print it; True when every budget is kept."""
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder:
         home = Path(folder)
         (home / "clips").mkdir()
-        bodies = make_chunks(home / "clips")
+        bodies = make_chunks(home / "clips", bit_rate)
         with running(home) as line:
             meter = Meter(line)
-            empty = meter.cost(lambda: time.sleep(seconds / 2))
+            empty = meter.cost(lambda: time.sleep(seconds))
             active, since = _active(line, meter, home / "clips" / "film.mp4", model, seconds)
             took = latencies(line, since)
             eventually("all is quiet", line.is_quiet)
