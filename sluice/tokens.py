@@ -204,6 +204,8 @@ def _load(store: ObjectStore, sha256: str) -> Token:
 def _checked(token: Token) -> Token:
     if token.role not in ROLES:
         raise InvalidTokenError(f"role: expected {' or '.join(ROLES)}, found {token.role!r}")
+    if token.cameras == ():
+        raise InvalidTokenError("cameras: expected at least one, or all")
     for camera in token.cameras or ():
         try:
             checked_camera(camera)

@@ -19,7 +19,19 @@ from sluice.store import S3Store
 from sluice.tokens import TokenBook
 
 PART: Final = "gateway"
-BLUEPRINTS: Final = ("mirror", "api", "events", "stream", "openapi", "vod", "clip", "snapshot", "timeline", "watch")
+BLUEPRINTS: Final = (
+    "mirror",
+    "vod",
+    "clip",
+    "snapshot",
+    "timeline",
+    "api",
+    "events",
+    "stream",
+    "status",
+    "openapi",
+    "watch",
+)
 """Modules beside this one; each has `blueprint(services: Services) -> flask.Blueprint`."""
 _METHODS: Final = "GET, HEAD, POST, PUT, PATCH, DELETE"
 _SENT: Final = "Authorization, Content-Type, If-None-Match, Last-Event-ID, Range"

@@ -33,6 +33,8 @@ class Places:
 
 def stream(response: Response, body: Iterator[bytes], places: Places, settings: GatewaySettings) -> Response:
     """Let *response* send *body*; its first piece is made here, so that what fails still has a status."""
+    if request.method == "HEAD":
+        return response  # nobody would close it
     places.take()
     try:
         first = next(body, b"")

@@ -26,7 +26,7 @@ class GatewaySettings:
     )
     heartbeat_s: float = setting("SLUICE_GATEWAY_HEARTBEAT_S", "seconds between two signs of life of a stream", 10.0)
     stream_s: float = setting(
-        "SLUICE_GATEWAY_STREAM_S", "seconds after which an event stream ends; its client goes on in a new one", 60.0
+        "SLUICE_GATEWAY_STREAM_S", "seconds after which an event stream ends; its client goes on in a new one", 30.0
     )
     redirect_url: str = setting(
         "SLUICE_GATEWAY_REDIRECT_URL",
