@@ -16,6 +16,10 @@ from sluice.errors import UnusableInputError
 
 FIRST_WAIT_S: Final = 0.5
 LONGEST_WAIT_S: Final = 15.0
+AWAITED_WAIT_S: Final = 0.05
+"""Of a source that waits for its camera by itself: the camera decides when it comes again."""
+UNPREPARED: Final = ("unreachable", "unresolvable")
+"""What keeps such a source itself from waiting, as a port that is taken."""
 STEADY_S: Final = 10.0
 """A connection that lived this long was a good one: what ends it is no reason to wait longer than at first."""
 BLOCKED_S: Final = 0.002
@@ -110,7 +114,9 @@ class Reader:
             if error.final:
                 return
             lived_s = 0.0 if self._since is None else self._now() - self._since
-            self._pause(self._stopped, self._waits.after(lived_s))
+            wait_s = self._waits.after(lived_s)
+            awaited = getattr(self._source, "awaits_its_camera", False) and error.reason not in UNPREPARED
+            self._pause(self._stopped, AWAITED_WAIT_S if awaited else wait_s)
 
     def _close_chunk(self) -> None:
         try:

@@ -51,7 +51,7 @@ class Connection(Protocol):
 
 
 class Source(Protocol):
-    """One a camera; open() again after each end."""
+    """One a camera; open() again after each end, at once where it has an attribute `awaits_its_camera` that is true."""
 
     def open(self) -> Connection:
         """Connect and find the tracks, in bounded time; raises SourceError. A push source waits for its camera."""

@@ -39,6 +39,8 @@ def datagrams(address: SourceAddress, *, silent_s: float) -> "DatagramSource":
 class DatagramSource:
     """One a camera; its port stays open between two connections."""
 
+    awaits_its_camera: Final = True
+
     def __init__(self, port: Port, *, silent_s: float) -> None:
         self.port = port
         self.lost = 0

@@ -20,6 +20,8 @@ GATHER_S: Final = 0.2
 class PushedSource:
     """One a camera. The newest push wins: a camera connects anew before its old connection is known to be dead."""
 
+    awaits_its_camera: Final = True
+
     def __init__(self, *, silent_s: float) -> None:
         self._silent_s = silent_s
         self._changed = threading.Condition()

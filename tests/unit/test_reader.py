@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from segmenter.cutter import CutChunk, Cutter
-from segmenter.reader import FIRST_WAIT_S, LONGEST_WAIT_S, STEADY_S, Reader, Waits
+from segmenter.reader import AWAITED_WAIT_S, FIRST_WAIT_S, LONGEST_WAIT_S, STEADY_S, Reader, Waits
 from segmenter.report import CameraReport
 from segmenter.source import SourceError
 from tests.scripted import Played, Script, Time, Trackless
@@ -105,6 +105,23 @@ def test_the_reader_waits_as_the_rule_says() -> None:
 
     assert line.time.waited == [FIRST_WAIT_S, 1.0, FIRST_WAIT_S, 1.0]
     assert line.told.reasons() == ["unreachable", "unreachable", "ended", "unreachable", "ended"]
+
+
+class Awaiting(Script):
+    """A source that waits for its camera by itself."""
+
+    awaits_its_camera = True
+
+
+def test_a_camera_that_comes_by_itself_may_come_at_once() -> None:
+    """Refused or cut, it is let in again; only what keeps its source from waiting is tried less and less often."""
+    refused, cut = SourceError("garbage", "refused"), SourceError("ended", "cut")
+    line = Line(source=Awaiting(refused, Played(), cut, unreachable(), unreachable()))
+
+    line.run()
+
+    at_once = AWAITED_WAIT_S
+    assert line.time.waited == [at_once, at_once, at_once, 4.0, 8.0]
 
 
 def test_the_open_chunk_is_kept_when_the_source_goes() -> None:
