@@ -24,6 +24,8 @@ COMMANDS: Final = (
     "events",
     "republish",
     "user",
+    "token",
+    "play",
     "top",
 )
 """Each is a module of sluice.cli with `add`."""
