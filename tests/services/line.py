@@ -155,7 +155,7 @@ class Line:
         return NatsBus(BusSettings(url=url, user=mine["SLUICE_NATS_USER"], password=mine["SLUICE_NATS_PASSWORD"]))
 
 
-def copy_manifests(line: Line, *, without: tuple[str, ...] = ("detect", "sweep")) -> None:
+def copy_manifests(line: Line, *, without: tuple[str, ...] = ("detect", "package", "sweep")) -> None:
     """The shipped manifests, as files that may be changed; *without* those of some functions.
 
     What needs Triton is left out unless it is what the test is about: its events would be pending for ever.
