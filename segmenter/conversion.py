@@ -40,11 +40,11 @@ def converted(connection: Connection, *, audio: bool) -> Connection:
 
 @dataclass(slots=True, kw_only=True)
 class ConversionCounts:
-    """What was left out, since the connection was made."""
+    """What was left out, since the connection was made; by the fields of a CameraReport."""
 
-    skipped: int = 0
+    pictures_skipped: int = 0
     """Pictures, because encoding them fell behind."""
-    broken: int = 0
+    pictures_broken: int = 0
     """Pictures that could not be decoded."""
     sound_broken: int = 0
     """Packets of sound that could not be decoded, or came twice."""
@@ -112,7 +112,7 @@ class Converted:
         """What was left out so far."""
         counts = ConversionCounts()
         if self._pictures_by is not None:
-            counts.skipped, counts.broken = self._pictures_by.skipped, self._pictures_by.broken
+            counts.pictures_skipped, counts.pictures_broken = self._pictures_by.skipped, self._pictures_by.broken
         if self._sound_by is not None:
             counts.sound_broken = self._sound_by.broken
         return counts

@@ -1,9 +1,11 @@
 """Reads one camera for ever, in a thread of its own: connect, cut, and connect again."""
 
+import dataclasses
 import logging
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -76,6 +78,8 @@ class Reader:
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._since: float | None = None  # when the connection was made
+        # Of the connections before, and the one that counts now: replaced as a whole, as others read it.
+        self._counted: tuple[Counter[str], object] = (Counter(), None)
         # A daemon: the process ends although a read may hang in a library.
         self._thread = threading.Thread(target=self._run, name=f"read-{report.camera}", daemon=True)
 
@@ -91,6 +95,15 @@ class Reader:
             self._stopped.set()
             self._close_chunk()
         self._source.interrupt()
+
+    @property
+    def counts(self) -> Counter[str]:
+        """What its source and its connections have counted, by the fields of a CameraReport."""
+        return self._of_connections() + _counts_of(self._source)
+
+    def _of_connections(self) -> Counter[str]:
+        before, connection = self._counted
+        return before + _counts_of(connection)
 
     def _run(self) -> None:
         while not self._stopped.is_set():
@@ -128,6 +141,7 @@ class Reader:
         connection = self._source.open()
         try:
             connection = converted(connection, audio=self._audio)
+            self._counted = (self._counted[0], connection)
             tracks = SourceTracks(connection.container, self._report.camera)
             with self._lock:
                 if self._stopped.is_set():
@@ -138,6 +152,7 @@ class Reader:
                 self._sink.cut(self._cutter.connect(tracks))
             self._read(connection)
         finally:
+            self._counted = (self._of_connections(), None)
             connection.close()
 
     def _read(self, connection: Connection) -> None:
@@ -158,3 +173,9 @@ class Reader:
                 # Wall time is the least delay of many packets, and this one was waited for: the clock loses nothing.
                 self._pause(self._stopped, gather_s)
             asked = now()
+
+
+def _counts_of(counting: object) -> Counter[str]:
+    """What it has counted, if it counts."""
+    counts = getattr(counting, "counts", None) or {}
+    return Counter(counts if isinstance(counts, dict) else dataclasses.asdict(counts))

@@ -44,6 +44,14 @@ class CameraReport:
     """Came before a keyframe, or after the limit of a GOP."""
     repaired: int = 0
     sound_dropped: int = 0
+    pictures_skipped: int = 0
+    """Of those that are encoded anew: encoding them fell behind."""
+    pictures_broken: int = 0
+    sound_broken: int = 0
+    packets_lost: int = 0
+    """Of RTP."""
+    datagrams_refused: int = 0
+    datagrams_broken: int = 0
     drift_ms: int = 0
     held_ms: int = 0
     sessions: int = 0

@@ -61,6 +61,7 @@ class Channel:
         self._run = uuid.uuid4().hex
         self._control = threading.RLock()  # upload threads fence, the control thread commands
         self._reader: Reader | None = None
+        self._counted: Counter[str] = Counter()  # by the readers before
         self._fenced = False
         self._leaving = False
         self._standby = Standby(services.store, camera.name, silent_s=services.takeover_s)
@@ -130,6 +131,9 @@ class Channel:
         report.drift_ms = round(self._cutter.error_s * 1000)
         report.repaired, report.sound_dropped = counts.repaired, counts.sound_dropped
         report.frames_dropped, report.frames_waiting = counts.dropped + counts.unwritable, counts.waiting
+        with self._control:
+            for name, count in (self._counted + (self._reader.counts if self._reader else Counter())).items():
+                setattr(report, name, count)
         if time.monotonic() >= self._told_s + DROPS_S:
             self._tell_drops()
         return report
@@ -165,6 +169,7 @@ class Channel:
         reader, self._reader, self.source = self._reader, None, None
         if reader is not None:
             reader.stop()
+            self._counted += reader.counts
             self._offline(PAUSED if reason == "paused" else OFFLINE, reason, "")
 
     def _note(self, each: CutChunk) -> None:

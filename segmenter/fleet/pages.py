@@ -18,6 +18,12 @@ COUNTERS: Final = {
     "frames_waiting": "frames that came before a keyframe, or after the limit of a GOP",
     "repaired": "packets whose missing or standing time was filled in",
     "sound_dropped": "packets of sound that could not be kept",
+    "pictures_skipped": "pictures left out as encoding them anew fell behind",
+    "pictures_broken": "pictures to be encoded anew that could not be decoded",
+    "sound_broken": "packets of sound to be made AAC that could not be decoded",
+    "packets_lost": "packets of RTP that never came, or too late",
+    "datagrams_refused": "datagrams of senders that are not allowed, or that another one was ahead of",
+    "datagrams_broken": "datagrams that are not what the address of the camera says",
 }
 GAUGES: Final = {
     "spooled": "chunks on disk, on their way to the store",

@@ -74,6 +74,12 @@ class DatagramSource:
             if not self._reading:
                 self.port.close()
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """By the fields of a CameraReport."""
+        port = self.port
+        return {"packets_lost": self.lost, "datagrams_refused": port.refused, "datagrams_broken": port.broken}
+
     def ended(self) -> None:
         """Nobody reads for now."""
         with self._lock:

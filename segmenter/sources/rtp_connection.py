@@ -57,6 +57,11 @@ class RtpConnection:
         """As Connection has it."""
         return self._input
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """By the fields of a CameraReport."""
+        return {"datagrams_broken": self._pictures.broken}
+
     def packets(self) -> Iterator[AnyPacket]:
         """As Connection has it."""
         waiting, self._waiting = self._waiting, []

@@ -125,6 +125,23 @@ def line(tmp_path: Path) -> Iterator[Line]:
         channel.stop_reading("stopped")
 
 
+class Losing(Hanging):
+    """A camera whose network lost three packets."""
+
+    counts = {"packets_lost": 3}  # noqa: RUF012 (nobody changes it)
+
+
+def test_what_sources_count_adds_up(line: Line) -> None:
+    """A counter that falls when the source is changed would be a restart to whoever reads it."""
+    line.make = Losing
+    channel = line.running()
+    first = channel.tick().packets_lost
+
+    channel.change(replace(CAMERA, source="test://?size=32x24"))
+
+    assert (first, channel.tick().packets_lost) == (3, 6)
+
+
 def test_online_and_offline_are_told_once_per_change(line: Line) -> None:
     """Attempts that fail alike are one event; the first chunk is online, however many follow."""
     acts = Script(*[SourceError("unreachable", f"attempt {n}") for n in range(3)], Played())

@@ -192,8 +192,8 @@ def test_broken_pictures_are_skipped_and_counted() -> None:
 
     assert isinstance(connection, Converted)
     assert numbers == [number for number in range(100) if number not in (10, 20, 30)]
-    assert connection.counts.broken == 3
-    assert connection.counts.skipped == 0
+    assert connection.counts.pictures_broken == 3
+    assert connection.counts.pictures_skipped == 0
 
 
 def with_body(packet: AnyPacket, body: bytes) -> AnyPacket:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from segmenter.conversion import ConversionCounts
 from segmenter.cutter import CutChunk, Cutter
 from segmenter.reader import AWAITED_WAIT_S, FIRST_WAIT_S, LONGEST_WAIT_S, STEADY_S, Reader, Waits
 from segmenter.report import CameraReport
@@ -105,6 +106,23 @@ def test_the_reader_waits_as_the_rule_says() -> None:
 
     assert line.time.waited == [FIRST_WAIT_S, 1.0, FIRST_WAIT_S, 1.0]
     assert line.told.reasons() == ["unreachable", "unreachable", "ended", "unreachable", "ended"]
+
+
+class Counted(Played):
+    """A connection that lost a picture and three packets of sound."""
+
+    counts = ConversionCounts(pictures_broken=1, sound_broken=3)
+
+
+def test_what_connections_count_adds_up() -> None:
+    """Each counts for itself alone."""
+    line = Line(source=Script(Counted(), unreachable(), Played(), Counted()))
+    reader = line.reader()
+
+    reader.start()
+
+    assert line.told.over.wait(LONG_S)
+    assert reader.counts == {"pictures_broken": 2, "sound_broken": 6}
 
 
 class Awaiting(Script):
