@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sluice.cli.events import ago
+from sluice.errors import SluiceError, UnavailableError
 
 if TYPE_CHECKING:
     from sluice.local.administrator import Administrator
@@ -75,6 +76,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _add(options: argparse.Namespace, admin: "Administrator") -> None:
+    from sluice.names import camera_key
     from sluice.preparation import readers
 
     now = datetime.now(UTC)
@@ -88,14 +90,21 @@ def _add(options: argparse.Namespace, admin: "Administrator") -> None:
         expires=None if options.days is None else now + options.days,
         since=None if options.since is None else now - options.since,
     )
+    for camera in reader.cameras:
+        if not any(admin.store.list(camera_key(camera))):
+            _warn(f"there is no camera {camera}, yet")
     readers.create(admin.store, reader)
-    _make_consumers(admin, reader)
+    # The password first: nothing that fails from here on may keep it from being shown.
     print(f"added {reader.name}")
     print(f"user      {reader.login}")
     print(f"password  {password}   (shown this once)")
     print(f"subjects  {' '.join(reader.subjects)}")
     print(f"replay    {' '.join(f'{each.stream}/{each.name}' for each in reader.consumers)}")
-    print(f"inbox     _INBOX.{reader.login}   (a client's inbox prefix, needed for replay)")
+    print(f"inbox     _INBOX.{reader.login}   (a client's inbox prefix, needed for replay)", flush=True)
+    try:
+        _make_consumers(admin, reader)
+    except UnavailableError as error:
+        _warn(f"{error}; the local runtime makes its replay when NATS is back, else: sluice user replay {reader.name}")
     _tell(options.state)
 
 
@@ -104,7 +113,7 @@ def _list(options: argparse.Namespace, admin: "Administrator") -> None:
 
     now, found = datetime.now(UTC), readers.load_all(admin.store)
     for problem in found.problems:
-        print(f"warning: {problem}", file=sys.stderr)
+        _warn(problem)
     if options.secret:
         _print_secret(options, [each for each in found.readers if not each.has_expired(now)])
     elif options.json:
@@ -139,9 +148,14 @@ def _end(reader: "Reader", now: datetime) -> str:
 def _print_secret(options: argparse.Namespace, wanted: "list[Reader]") -> None:
     """Whole, as NATS takes no list of users in pieces: the parts', too."""
     from sluice.local.nats import authorization
+    from sluice.preparation.access import ADMIN
     from sluice.preparation.secrets import load_or_create
 
-    parts = load_or_create(options.secrets or options.state / "secrets").nats_users()
+    folder = options.secrets or options.state / "secrets"
+    if not (folder / f"{ADMIN}.env").exists():
+        # New ones would lock every part out.
+        raise SluiceError(f"no secrets in {folder}: name the folder that sluice init --secrets used")
+    parts = load_or_create(folder).nats_users()
     text = "\n".join(authorization([*parts, *(each.nats_user() for each in wanted)])) + "\n"
     manifest = {
         "apiVersion": "v1",
@@ -168,10 +182,13 @@ def _remove(options: argparse.Namespace, admin: "Administrator") -> None:
 
     reader = readers.load(admin.store, options.name)
     admin.store.delete([reader.key])
+    print(f"removed {reader.name}", flush=True)
     _tell(options.state)
-    for consumer in reader.consumers:
-        admin.bus.forget(consumer)
-    print(f"removed {reader.name}")
+    try:
+        for consumer in reader.consumers:
+            admin.bus.forget(consumer)
+    except UnavailableError as error:
+        _warn(f"{error}; NATS forgets where it was within seven days")
 
 
 def _make_consumers(admin: "Administrator", reader: "Reader") -> None:
@@ -193,4 +210,8 @@ def _tell(state: Path) -> None:
         with urllib.request.urlopen(request, timeout=ANSWER_S):
             pass
     except OSError as error:
-        print(f"warning: the runtime did not take it at once ({error}); it looks twice a minute", file=sys.stderr)
+        _warn(f"the runtime did not take it at once ({error}); it looks twice a minute")
+
+
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr, flush=True)

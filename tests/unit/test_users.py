@@ -11,6 +11,7 @@ from Crypto.Protocol.KDF import bcrypt_check
 from sluice.errors import InvalidNameError
 from sluice.preparation.access import PARTS
 from sluice.preparation.readers import Reader, load_all, new_password
+from sluice.preparation.secrets import load_or_create
 from sluice.testing.streams import matches
 from tests.desk import Desk
 from tests.services.nats import nats_binary
@@ -150,6 +151,8 @@ def test_a_cluster_is_told_by_a_secret_that_nats_takes(sluice: Desk, tmp_path: P
     sluice("user", "add", "wall")
     sluice("user", "add", "late", "--days", "0")
 
+    load_or_create(tmp_path / "secrets")
+
     manifest = json.loads(sluice("user", "list", "--secret", "--secrets", tmp_path / "secrets"))
 
     text = manifest["stringData"]["authorization.conf"]
@@ -162,3 +165,24 @@ def test_a_cluster_is_told_by_a_secret_that_nats_takes(sluice: Desk, tmp_path: P
         "user-wall",
         "bridge",
     ]
+
+
+def test_a_secret_is_never_made_of_passwords_that_nobody_uses(sluice: Desk, tmp_path: Path) -> None:
+    """New ones would lock every part out of the cluster's NATS."""
+    status, _ = sluice.tried("user", "list", "--secret", "--secrets", tmp_path / "secrets")
+
+    assert status == 1
+    assert "no secrets in" in sluice.errors
+    assert not (tmp_path / "secrets").exists()
+
+
+def test_a_password_is_shown_though_nats_is_away(sluice: Desk) -> None:
+    """It is shown once only, so nothing may come in between."""
+    sluice.bus.available = False
+
+    said = sluice("user", "add", "wall", "--camera", "gate")
+
+    assert "password  " in said
+    assert "warning: nats is unavailable" in sluice.errors
+    assert "warning: there is no camera gate, yet" in sluice.errors
+    assert sluice("user", "remove", "wall").startswith("removed wall\n")
