@@ -12,9 +12,9 @@ import pytest
 from sluice import events, names
 from sluice.bus import Message
 from sluice.cli.events import ago
-from sluice.following import follow
 from sluice.contracts.envelope import Event
 from sluice.errors import UnavailableError
+from sluice.following import follow
 from sluice.selection import kinds, streams_of
 from sluice.testing.bus import MemoryBus
 from sluice.topology import CHUNKS, RESULTS
