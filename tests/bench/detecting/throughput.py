@@ -19,7 +19,8 @@ from tests.bench.detecting.rig import FPS, FRAMES, FUNCTION_CORE, TRITON_CORE, R
 from tests.services.line import ROOT
 from tests.services.usage import family, usage
 
-PLANS = ("1x1", "1x4", "4x2", "8x1", "8x2", "8x4", "16x1", "16x2", "32x1", "32x2")
+PLANS = ((1, 1), (1, 2), (1, 4), (2, 2), (4, 1), (4, 2), (8, 1), (8, 2), (8, 4), (16, 1), (16, 2), (32, 1))
+"""Batch and callers; a model takes batches of so many at most."""
 GOALS = {"of the limit": 0.8, "per-frame ratio": 5.0, "cameras": 15.0}
 
 
@@ -70,24 +71,28 @@ def served(rig: Rig, instances: int, chunks: int) -> float:
 
 def _process(*arguments: object) -> dict[str, float]:
     command = [sys.executable, "-m", *map(str, arguments)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT, timeout=180)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT, timeout=180)
     found: dict[str, float] = json.loads(done.stdout)
     return found
 
 
 def measure(made: Rig, *, model: str, rounds: int, chunks: int, seconds: float) -> Figures:
     """The sides in turn, so that what else the machine does falls on all."""
-    long_side = made.detector().describe(model).long_side
-    clips = ["--clips", made.folder / "clips", "--long-side", long_side]
+    info = made.detector().describe(model)
+    clips = ["--clips", made.folder / "clips", "--long-side", info.long_side]
+    plans = [f"{batch}x{callers}" for batch, callers in PLANS if batch <= info.max_batch]
     triton = ["tests.bench.detecting.alone", "triton", *clips, "--url", made.triton_url, "--model", model]
     for port, _ in made.functions:
         made.post(port, made.put())  # warm
     with ExitStack() as stack:
         port = _model_server(stack, made, model)
         call = ["tests.bench.detecting.predecessor", "call", "--port", port, *clips[:2], "--seconds", seconds]
-        tried = _process(*triton, "--plans", ",".join(PLANS), "--seconds", 1.5)
+        tried = _process(*triton, "--plans", ",".join(plans), "--seconds", 1.5)
         plans = sorted(tried, key=lambda plan: -tried[plan])[:3]
-        print("triton alone, batch x callers: " + ", ".join(f"{plan} {fps:.0f}" for plan, fps in tried.items()))
+        print(
+            "triton alone, batch x callers: " + ", ".join(f"{plan} {fps:.0f}" for plan, fps in tried.items()),
+            flush=True,
+        )
         figures = Figures()
         for _ in range(rounds):
             best = _process(*triton, "--plans", ",".join(plans), "--seconds", seconds / 2)
