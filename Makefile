@@ -21,7 +21,7 @@ check: $(VENV)/dev ## Style, types, documents and architecture, in seconds
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -p no:cacheprovider tests/test_architecture.py tests/unit/test_docs_settings.py tests/unit/test_docs_events.py
+	$(BIN)/python -m pytest -q -p no:cacheprovider tests/test_architecture.py tests/unit/test_docs_settings.py tests/unit/test_docs_events.py tests/unit/test_schemas.py
 
 fix: $(VENV)/dev ## Let ruff mend what it can
 	$(BIN)/ruff check --fix .

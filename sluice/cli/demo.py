@@ -167,7 +167,7 @@ def _show(watcher: Subscription, wanted: set[Wanted], *, deadline: float) -> set
 
 
 def _show_for_ever(bus: Bus, watcher: Subscription, state: Path) -> None:
-    print(f"\nIt stays up until Ctrl-C. In another terminal: sluice status --state {state}")
+    print(f"\nIt stays up until Ctrl-C. In another terminal: sluice top, events, camera list (each --state {state})")
     while True:
         try:
             for message in watcher.fetch(10, wait_s=5):
