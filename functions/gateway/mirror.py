@@ -150,10 +150,12 @@ def _wanted(stat: Stat) -> tuple[int, int]:
     unchanged = request.if_range
     if unchanged is not None and (unchanged.etag or unchanged.date) and unchanged.etag != stat.etag:
         return 0, stat.size
-    span = asked.range_for_length(stat.size)
-    if span is None:
+    first, stop = asked.ranges[0]
+    # The last bytes: all of them where more are asked for than there are (werkzeug's range_for_length refuses those).
+    first = max(stat.size + first, 0) if first < 0 else first
+    if first >= stat.size:
         raise RequestedRangeNotSatisfiable(length=stat.size)
-    return span
+    return first, min(stat.size if stop is None else stop, stat.size)
 
 
 def _pieces(key: str, first: int, stop: int, services: Services, stats: Stats) -> Iterator[bytes]:

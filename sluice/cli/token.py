@@ -36,7 +36,7 @@ def add(commands: Any) -> None:
     new = _verb(verbs, "create", "make a token, and show it this once")
     new.add_argument("--camera", action="append", default=[], metavar="C", help="only of this camera; again for more")
     new.add_argument(
-        "--role", choices=ROLES, default=VIEWER, help="a viewer reads, an admin also writes (default viewer)"
+        "--role", choices=ROLES, default=VIEWER, help="a viewer reads, an admin also writes"
     )
     new.add_argument("--days", type=_days, metavar="N", help="let it in for so long (default: until it is revoked)")
     new.add_argument("--note", default="", metavar="T", help="what it is for")
