@@ -1,0 +1,76 @@
+"""A range of a camera's recordings as a playlist that is complete: one may seek in it, and nothing is ever added."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from sluice.hls.playlist import Entry, MediaPlaylist, render
+from sluice.names import ChunkName
+from sluice.recordings.chunks import Recorded
+from sluice.store import ObjectStore
+
+ROOT: Final = "../../"
+"""From vod/<camera>/ to the keys."""
+HOLE_MS: Final = 500
+"""Within a session, more than a name's rounding: a chunk is missing."""
+
+
+def follows(before: ChunkName, after: ChunkName) -> bool:
+    """Whether the second chunk goes on where the first ends, in the same clock: one stream."""
+    same = before.session == after.session and before.init == after.init
+    return same and after.seq == before.seq + 1 and after.start_ms - before.end_ms <= HOLE_MS
+
+
+def playlist(chunks: Iterable[Recorded], init_sizes: Mapping[str, int], *, root: str = ROOT) -> MediaPlaylist:
+    """Of chunks in order; after a hole, or in another session, there is a discontinuity.
+
+    A hole has no entries: FFmpeg's reader does not know gaps, and the next entry's time says where it goes on. One
+    without its init segment cannot be played, and is left out.
+    """
+    entries, part = list[Entry](), 0
+    before: ChunkName | None = None
+    for each in chunks:
+        name, offset = each.name, init_sizes.get(each.name.init_key)
+        if offset is None or offset >= each.size_bytes:
+            continue
+        part += before is not None and not follows(before, name)
+        before = name
+        entries.append(
+            Entry(
+                seq=len(entries),
+                session=part,
+                start_ms=name.start_ms,
+                duration_ms=name.duration_ms,
+                uri=f"{root}{name.key}",
+                init_uri=f"{root}{name.init_key}",
+                byterange=(each.size_bytes - offset, offset),
+            )
+        )
+    longest_ms = max((entry.duration_ms for entry in entries), default=1000)
+    return MediaPlaylist(
+        target_duration=max(1, (longest_ms + 500) // 1000),
+        entries=tuple(entries),
+        independent=False,
+        ended=True,
+        kind="VOD",
+    )
+
+
+def init_sizes(store: ObjectStore, camera: str) -> dict[str, int]:
+    """By key, of all that the camera ever had."""
+    return {each.key: each.size_bytes for each in store.list(f"init/{camera}/")}
+
+
+def text(complete: MediaPlaylist) -> str:
+    """The playlist as players read it; an init segment that goes on is named once.
+
+    FFmpeg's reader complains of one that comes again, and one who seeks has read the lines above, unlike one who joins
+    a live playlist.
+    """
+    lines, mapped = list[str](), ""
+    for line in render(complete).splitlines():
+        if line.startswith("#EXT-X-MAP:"):
+            if line == mapped:
+                continue
+            mapped = line
+        lines.append(line)
+    return "\n".join(lines) + "\n"
