@@ -1,6 +1,10 @@
 """Frames out of chunks: the right ones, of the right size, whatever is wrong with the rest."""
 
+import io
+
+import av
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from segmenter.muxer import one_chunk
@@ -106,3 +110,37 @@ def test_colours_are_rgb() -> None:
 def test_the_long_side_fits(size: tuple[int, int], long_side: int, expected: tuple[int, int]) -> None:
     """A smaller picture is not blown up."""
     assert scaled(*size, long_side) == expected
+
+
+def decoded(body: bytes, width: int, height: int) -> npt.NDArray[np.uint8]:
+    """Every fifth frame as the standard says, scaled."""
+    with av.open(io.BytesIO(body), "r") as container:
+        frames = [frame for n, frame in enumerate(container.decode(video=0)) if n % 5 == 0]
+        return np.stack([each.reformat(width, height, "rgb24", interpolation="AREA").to_ndarray() for each in frames])
+
+
+@pytest.mark.parametrize(
+    ("clip", "long_side", "exact"),
+    [
+        ({"gop": 50}, 320, True),
+        ({"gop": 50}, 162, True),
+        ({"gop": 50}, 160, False),
+        ({"gop": 250, "bf": 0}, 160, True),
+        ({"gop": 50, "codec": "h265"}, 160, True),
+    ],
+    ids=["full size", "a little smaller", "half as large", "a long GOP", "H.265"],
+)
+def test_the_loop_filter_is_left_out_where_it_is_not_seen(
+    clip: dict[str, object], long_side: int, *, exact: bool
+) -> None:
+    """In H.264 that is shrunk by half, if no GOP is so long that the error adds up; else every bit is right."""
+    body = one_chunk(pattern_clip(**{"size": (320, 180), "seconds": 5, **clip}), anchor_ms=NOON_MS, target_s=9).body  # type: ignore[arg-type]  # the clip's own
+
+    found = np.concatenate(
+        [each.frames for each in sampler(body, Want(model="m", fps=5, long_side=long_side), duration_ms=5000)]
+    )
+
+    wanted = decoded(body, *scaled(320, 180, long_side))
+    error = float(np.mean((found.astype(float) - wanted) ** 2))
+    assert (error == 0) == exact
+    assert error < 10, "more than 38 dB are left"
