@@ -18,6 +18,7 @@ from segmenter.fleet.pages import PROMETHEUS, cameras_page, metrics_page
 from segmenter.fleet.roster import Roster
 from segmenter.fleet.wire import Message
 from segmenter.ingest.front import Front, Page
+from segmenter.ingest.guesses import Guesses
 from segmenter.ingest.handover import Handover
 from segmenter.ingest.rtmp import RtmpFront
 from segmenter.report import CONNECTING, OFFLINE, ONLINE
@@ -61,6 +62,7 @@ class Supervisor:
             changed=lambda cameras: self._from_thread(lambda: self._wanted.put_nowait(cameras)),
         )
         door: dict[str, Any] = {"host": settings.host, "admit": self._admit, "hand_over": self._hand_over}
+        door["guesses"] = Guesses()
         self._fronts: list[Any] = [Front(port=settings.port, pages=self._pages(), **door)]
         if settings.rtmp_port:
             self._fronts.append(RtmpFront(port=settings.rtmp_port, **door))

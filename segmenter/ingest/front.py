@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
+from segmenter.ingest.guesses import Guesses, GuessesError
 from segmenter.ingest.handover import Handover
 from segmenter.ingest.request import HEAD_END, HEAD_MAX, RefusedError, Request, parse_head
 from sluice.errors import UnavailableError
@@ -50,9 +51,11 @@ class Front:
         pages: Mapping[str, Callable[[], Page]],
         admit: Callable[[str, str], bool],
         hand_over: Callable[[Handover, socket.socket], Awaitable[None] | None],
+        guesses: Guesses | None = None,
     ) -> None:
         self._host, self._port = host, port
         self._pages, self._admit, self._hand_over = pages, admit, hand_over
+        self._guesses = guesses or Guesses()
         self._listener: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
         self._connections: dict[asyncio.Task[None], None] = {}  # the oldest first
@@ -147,7 +150,7 @@ class Front:
         if request.method not in ("PUT", "POST"):
             raise RefusedError(405, "video is pushed by PUT or POST", (("Allow", "PUT, POST"),))
         key = request.key
-        if key is None or not self._admit(camera, key):
+        if key is None or not self._admits(peer, camera, key):
             # The same for a camera that is unknown, so that names cannot be guessed.
             _log.info("push refused", extra={"camera": camera, "peer": peer, "key_shown": key is not None})
             raise RefusedError(401, "no such camera, or not its key", (("WWW-Authenticate", 'Bearer realm="ingest"'),))
@@ -171,6 +174,12 @@ class Front:
                 await handing
         except UnavailableError as error:
             raise RefusedError(503, error.reason, (("Retry-After", str(RETRY_S)),)) from error
+
+    def _admits(self, peer: str, camera: str, key: str) -> bool:
+        try:
+            return self._guesses.admits(peer, camera, key, self._admit)
+        except GuessesError as error:
+            raise RefusedError(429, str(error), (("Retry-After", str(error.retry_s)),)) from error
 
 
 async def _read_head(sock: socket.socket, rest: bytes) -> tuple[bytes | None, bytes]:

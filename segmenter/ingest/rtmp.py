@@ -9,6 +9,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from segmenter.ingest.guesses import Guesses, GuessesError
 from segmenter.ingest.handover import Handover
 from segmenter.ingest.rtmp_error import RtmpError
 from segmenter.ingest.rtmp_session import PublishSession, Wish, status
@@ -35,10 +36,11 @@ class RtmpFront:
         port: int,
         admit: Callable[[str, str], bool],
         hand_over: Callable[[Handover, socket.socket], Awaitable[None] | None],
+        guesses: Guesses | None = None,
         wait_s: float = WAIT_S,
     ) -> None:
         self._host, self._port, self._wait_s = host, port, wait_s
-        self._admit, self._hand_over = admit, hand_over
+        self._admit, self._hand_over, self._guesses = admit, hand_over, guesses or Guesses()
         self._listener: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
         self._waiting: set[asyncio.Task[None]] = set()
@@ -102,7 +104,12 @@ class RtmpFront:
 
     async def _let_in(self, wish: Wish, session: PublishSession, sock: socket.socket, peer: str) -> bool:
         """Whether the socket belongs to a worker now."""
-        if not self._admit(wish.camera, wish.key):
+        try:
+            admitted = self._guesses.admits(peer, wish.camera, wish.key, self._admit)
+        except GuessesError as error:
+            await _refuse(sock, wish, "NetStream.Publish.Denied", str(error))
+            return False
+        if not admitted:
             # The same for a camera that is unknown, so that names cannot be guessed.
             _log.info("push refused", extra={"camera": wish.camera, "peer": peer})
             await _refuse(sock, wish, "NetStream.Publish.BadName", "no such camera, or not its key")

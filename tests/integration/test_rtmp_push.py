@@ -194,6 +194,17 @@ def test_without_the_key_nobody_comes_in(door: Door, publish: Any, path: str) ->
     assert door.pushes.empty()
 
 
+def test_who_guesses_keys_has_to_wait(door: Door, publish: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The publisher is told how long."""
+    monkeypatch.setattr("segmenter.ingest.guesses.MOST", 0)
+
+    process = publish(pattern_clip(size=(320, 180), seconds=1), "gate/gate-key")
+    _, said = process.communicate(timeout=PATIENCE_S)
+
+    assert process.returncode != 0
+    assert b"too many wrong keys from this address; come again in 60 s" in said
+
+
 def test_a_worker_that_is_not_there_is_an_error_for_the_publisher(door: Door, publish: Any) -> None:
     """It tries again later, as encoders do."""
     door.down = True

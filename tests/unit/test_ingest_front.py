@@ -12,6 +12,7 @@ import pytest
 
 from segmenter.ingest import front as module
 from segmenter.ingest.front import Front, Page
+from segmenter.ingest.guesses import MOST
 from segmenter.ingest.handover import Handover
 from sluice.errors import UnavailableError
 
@@ -125,6 +126,17 @@ def test_without_its_key_nobody_learns_which_cameras_there_are(door: Door, camer
     assert b'WWW-Authenticate: Bearer realm="ingest"' in answer
     assert answer.endswith(b"\r\n\r\nno such camera, or not its key\n")
     assert not door.handed
+
+
+def test_who_guesses_keys_has_to_wait(door: Door) -> None:
+    """The door says how long."""
+    wrong = ("PUT /ingest/gate?key=guess HTTP/1.1", CHUNKED)
+
+    answers = [door.ask(*wrong) for _ in range(MOST + 1)]
+
+    assert {each.split(b"\r\n")[0] for each in answers[:-1]} == {b"HTTP/1.1 401 Unauthorized"}
+    assert answers[-1].startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
+    assert b"\r\nRetry-After: 60\r\n" in answers[-1]
 
 
 @pytest.mark.parametrize(
