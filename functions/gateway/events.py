@@ -44,13 +44,14 @@ _QUERY: Final = {
     "label": "only detections with such an object; may be given again",
     "from": "from this time of the video on, as 2026-11-21T12:00:05Z or Unix milliseconds; default: `to` less an hour",
     "to": "before this time; default: now",
+    "cursor": "what was in `next`, beside the same query: goes on behind that answer",
     "limit": f"at most so many, up to {MAX_EVENTS}; default 100",
 }
 _ANSWER: Final = {
     "type": "object",
     "properties": {
         "events": {"type": "array", "items": {"type": "object"}, "description": "CloudEvents, the oldest first"},
-        "next": {"type": ["integer", "null"], "description": "`from` of the next answer; null: that was all"},
+        "next": {"type": ["integer", "null"], "description": "`cursor` of the next answer; null: that was all"},
     },
 }
 
@@ -64,6 +65,8 @@ class Query:
     labels: frozenset[str]
     from_ms: int
     to_ms: int
+    begun_ms: int
+    """Only of chunks that begin then or later: what was on the page before may reach into this one."""
     limit: int
 
 
@@ -107,10 +110,19 @@ def _query() -> Query:
     from_ms = asked.time_ms("from", max(to_ms - HOUR_MS, 0))
     if from_ms >= to_ms:
         raise Refused(400, f"from: expected a time before `to`, found {from_ms} and {to_ms}")
+    begun_ms = asked.time_ms("cursor", 0)
     labels = frozenset(asked.names("label"))
     kinds = asked.names("kind", KINDS) or (("detections",) if labels else KINDS)
     limit = asked.number("limit", default=100, most=MAX_EVENTS)
-    return Query(cameras=asked.cameras(), kinds=kinds, labels=labels, from_ms=from_ms, to_ms=to_ms, limit=limit)
+    return Query(
+        cameras=asked.cameras(),
+        kinds=kinds,
+        labels=labels,
+        from_ms=from_ms,
+        to_ms=to_ms,
+        begun_ms=begun_ms,
+        limit=limit,
+    )
 
 
 def _results(query: Query, places: list[str], store: ObjectStore) -> Iterator[ResultName]:
@@ -126,7 +138,7 @@ def _may_hold(folder: str, kinds: tuple[str, ...]) -> bool:
 
 
 def _folder(folder: str, query: Query, store: ObjectStore) -> Iterator[ResultName]:
-    begin = time.gmtime(max(query.from_ms - _LONGEST_MS, 0) // 1000)
+    begin = time.gmtime(max(query.from_ms - _LONGEST_MS, query.begun_ms, 0) // 1000)
     for listed in store.list(folder, after=f"{folder}{time.strftime('%Y-%m-%d/%H', begin)}/"):
         try:
             name = parse_result_key(listed.key)
@@ -134,13 +146,14 @@ def _folder(folder: str, query: Query, store: ObjectStore) -> Iterator[ResultNam
             continue
         if name.chunk.start_ms >= query.to_ms:
             return
-        if name.chunk.end_ms > query.from_ms:
+        if name.chunk.end_ms > query.from_ms and name.chunk.start_ms >= query.begun_ms:
             yield name
 
 
 def _answer(query: Query, names: list[ResultName], store: ObjectStore, pool: ThreadPoolExecutor) -> dict[str, Any]:
     found: list[dict[str, Any]] = []
-    looked_at = names[:MAX_LOOKED_AT]
+    rest = names[MAX_LOOKED_AT:]
+    looked_at = [name for name in names if not rest or name.chunk.start_ms < rest[0].chunk.start_ms] or names
     for start in range(0, len(looked_at), 4 * _READERS):
         some = looked_at[start : start + 4 * _READERS]
         for name, event in zip(some, pool.map(lambda name: _read(name, store), some), strict=True):
@@ -150,7 +163,6 @@ def _answer(query: Query, names: list[ResultName], store: ObjectStore, pool: Thr
             if len(found) >= query.limit and name.chunk.start_ms != found[-1]["start_ms"]:
                 return {"events": [each["event"] for each in found], "next": name.chunk.start_ms}
             found.append({"start_ms": name.chunk.start_ms, "event": event})
-    rest = names[MAX_LOOKED_AT:]
     return {"events": [each["event"] for each in found], "next": rest[0].chunk.start_ms if rest else None}
 
 
