@@ -119,12 +119,18 @@ class Refreshes:
     """Every entry that ever was, by number."""
     last: Refresh | None = None
     count: int = 0
+    _lost: bool = False
+
+    def lose(self) -> None:
+        """The object was deleted: what comes next may begin anew, though not again."""
+        self._lost = True
 
     def see(self, text: str) -> Refresh:
         """Take the next refresh."""
         now = read(text)
         if self.last is not None:
             self._follow(self.last, now)
+        self._lost = False
         for each in now.entries:
             known = self.seen.setdefault(each.number, each)
             assert known == each, f"entry {each.number} was edited: {known} became {each}"
@@ -136,6 +142,8 @@ class Refreshes:
         assert now.first >= before.first, f"MEDIA-SEQUENCE fell from {before.first} to {now.first}"
         assert now.discontinuity >= before.discontinuity, "DISCONTINUITY-SEQUENCE fell"
         assert before.independent or not now.independent, "an open GOP is still listed somewhere"
+        if self._lost:
+            return
         assert now.first + len(now.entries) >= before.first + len(before.entries), "the newest entries are gone"
         if before.ended:
             assert now == before, "an ended playlist has changed"

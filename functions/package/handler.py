@@ -6,7 +6,8 @@ out   PlaylistUpdated, when the playlist has grown
 
 from typing import Any, Final
 
-from functions.package.index import update_index
+from functions.package.index import Index
+from functions.package.metadata import Metadata
 from functions.package.playlists import LivePlaylists
 from sluice.bus import Bus
 from sluice.contracts.chunk import ChunkStored
@@ -19,8 +20,10 @@ FUNCTION: Final = "package"
 
 def handle(event: Event[ChunkStored], *, store: ObjectStore, bus: Bus) -> Event[Any] | None:
     """List the chunk, and whatever else is not listed yet."""
-    playlists = LivePlaylists(event.data, store=store, function=FUNCTION)
-    playlist, told = fold(event.data.chunk, playlists, store=store, bus=bus)
+    chunk = event.data.chunk
+    metadata, index = Metadata(event.data, store), Index(chunk.camera, store)
+    playlists = LivePlaylists(chunk, function=FUNCTION, store=store, index=index, metadata=metadata)
+    playlist, told = fold(chunk, playlists, store=store, bus=bus)
     # Behind the playlist: who plays already never reads it again.
-    update_index(playlist, playlists, store=store)
+    index.update(playlist, metadata)
     return told

@@ -1,9 +1,10 @@
 """The playlist that a player opens: it names the live one, and what a player has to know before it loads anything."""
 
+import re
 from dataclasses import replace
 from typing import Final
 
-from functions.package.playlists import LivePlaylists
+from functions.package.metadata import Metadata
 from sluice import names, telemetry
 from sluice.errors import ConflictError, ObjectNotFoundError, UnusableInputError
 from sluice.hls import live, multivariant
@@ -13,55 +14,61 @@ from sluice.store import ObjectStore
 
 CACHE: Final = "max-age=2"
 MOST_BYTES: Final = 1 << 16
+_LIVE: Final = re.compile(r"live-(\d{1,3})\.m3u8", re.ASCII)
 
 
-def update_index(playlist: MediaPlaylist, playlists: LivePlaylists, *, store: ObjectStore) -> None:
-    """Write it where it is missing or tells of another session; without anything to play there is none."""
-    playable = [each for each in playlist.entries if each.byterange]
-    if not playable:
-        return
-    key = names.multivariant_key(playlists.camera)
-    try:
-        found = store.get(key, limit=MOST_BYTES)
-    except ObjectNotFoundError:
-        held, etag = None, None
-    else:
-        held, etag = _read(found.body), found.etag
-    wanted = _wanted(playlist, playable, held, playlists)
-    if wanted is None or wanted == held:
-        return
-    body = multivariant.render(wanted).encode()
-    try:
-        if etag is None:
-            store.create(key, body, content_type=CONTENT_TYPE, cache_control=CACHE)
-        else:
-            store.replace(key, body, etag=etag, content_type=CONTENT_TYPE, cache_control=CACHE)
-    except ConflictError:
-        telemetry.current().count("package_index_conflicts")  # the next event looks again
+class Index:
+    """Of one camera."""
+
+    def __init__(self, camera: str, store: ObjectStore) -> None:
+        self._key, self._store = names.multivariant_key(camera), store
+
+    def target_duration(self) -> int | None:
+        """Of the live playlist that it names."""
+        held, _ = self._read()
+        found = _LIVE.fullmatch(held.uri) if held else None
+        return int(found[1]) if found else None
+
+    def update(self, playlist: MediaPlaylist, metadata: Metadata) -> None:
+        """Write it where it is missing or tells of another session; without anything to play there is none."""
+        playable = [each for each in playlist.entries if each.byterange]
+        if not playable:
+            return
+        held, etag = self._read()
+        wanted = _wanted(playlist, playable, held, metadata)
+        if wanted == held:
+            return
+        body = multivariant.render(wanted).encode()
+        try:
+            if etag is None:
+                self._store.create(self._key, body, content_type=CONTENT_TYPE, cache_control=CACHE)
+            else:
+                self._store.replace(self._key, body, etag=etag, content_type=CONTENT_TYPE, cache_control=CACHE)
+        except ConflictError:
+            telemetry.current().count("package_index_conflicts")  # the next event looks again
+
+    def _read(self) -> tuple[Variant | None, str | None]:
+        """And its etag; what somebody else wrote there is written over."""
+        try:
+            found = self._store.get(self._key, limit=MOST_BYTES)
+        except ObjectNotFoundError:
+            return None, None
+        try:
+            return multivariant.parse(found.body.decode("utf-8", "replace")), found.etag
+        except UnusableInputError:
+            return None, found.etag
 
 
-def _wanted(
-    playlist: MediaPlaylist, playable: list[Entry], held: Variant | None, playlists: LivePlaylists
-) -> Variant | None:
-    newest = playable[-1]
-    uri = f"live-{playlist.target_duration}.m3u8"
+def _wanted(playlist: MediaPlaylist, playable: list[Entry], held: Variant | None, metadata: Metadata) -> Variant:
+    newest, uri = playable[-1], f"live-{playlist.target_duration}.m3u8"
     peak = max(_bits_per_s(each) for each in playable)
-    name = live.chunk_of(newest)
     if held and (held.session, held.uri) == (newest.session, uri):
         return replace(held, bandwidth=roomy(peak)) if peak > held.bandwidth else held
-    if name is None or (held and held.session > newest.session):
-        return None
-    found = variant(playlists.metadata.of(name), uri=uri, session=newest.session, bandwidth=roomy(peak))
+    name = live.chunk_of(newest)
+    found = variant(metadata.of(name) if name else {}, uri=uri, session=newest.session, bandwidth=roomy(peak))
     return replace(found, independent=playlist.independent)
 
 
 def _bits_per_s(entry: Entry) -> float:
     length = entry.byterange[0] if entry.byterange else 0
     return length * 8000 / max(1, entry.duration_ms)
-
-
-def _read(body: bytes) -> Variant | None:
-    try:
-        return multivariant.parse(body.decode("utf-8", "replace"))
-    except UnusableInputError:
-        return None

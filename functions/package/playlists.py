@@ -1,12 +1,15 @@
 """The live playlist as a fold's state: the object that players read is all that there is to remember."""
 
+import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import takewhile
 from typing import Any, Final
 
+from functions.package.index import Index
 from functions.package.metadata import Metadata
 from sluice import events, names, telemetry
-from sluice.contracts.chunk import ChunkRef, ChunkStored
+from sluice.contracts.chunk import ChunkRef
 from sluice.contracts.envelope import Event
 from sluice.contracts.playlist import PlaylistUpdated
 from sluice.errors import ObjectNotFoundError, UnusableInputError
@@ -20,51 +23,49 @@ CACHE: Final = "max-age=1"
 """A cache in front spares the store its thousand viewers; half a target duration would be the most."""
 MOST_BYTES: Final = 1 << 20
 
+log = logging.getLogger("functions.package")
+
 
 class LivePlaylists:
     """The playlists of one camera: the first is live-4, and each says where the camera went when its chunks grew."""
 
-    def __init__(self, stored: ChunkStored, *, store: ObjectStore, function: str) -> None:
-        self.camera, self.metadata = stored.chunk.camera, Metadata(stored, store)
-        self._bucket, self._store, self._function = stored.chunk.bucket, store, function
+    def __init__(self, chunk: ChunkRef, *, function: str, store: ObjectStore, index: Index, metadata: Metadata) -> None:
+        self._camera, self._bucket, self._function = chunk.camera, chunk.bucket, function
+        self._store, self._index, self._metadata = store, index, metadata
 
     def load(self) -> Held[MediaPlaylist]:
         """The one that is live now."""
         target_duration = live.USUAL_S
         while True:
-            found = self._get(names.live_playlist_key(self.camera, target_duration))
-            playlist = _read(found) if found else None
-            if playlist is None:
-                return Held(state=live.opened(target_duration), etag=found.etag if found else None)
-            moved = live.note_of(playlist).moved
-            if moved is None or moved <= target_duration:
-                untold = live.note_of(playlist).untold
-                pending = [self._event(playlist, untold)] if untold else []
+            found = self._get(names.live_playlist_key(self._camera, target_duration))
+            playlist = _read(found, target_duration)
+            note = live.note_of(playlist)
+            onward = note.moved if found else self._index.target_duration()
+            if onward is None or not target_duration < onward <= live.LONGEST_S:
+                pending = [self._event(playlist, note.untold)] if note.untold else []
                 etag = found.etag if found else None
                 return Held(state=playlist, etag=etag, cursor=live.cursor_of(playlist), pending=pending)
-            target_duration = moved
+            target_duration = onward
 
     def apply(self, held: Held[MediaPlaylist], inputs: Sequence[Input]) -> Held[MediaPlaylist]:
         """List the inputs up to the first that needs another playlist; with none, forget what was told."""
         playlist = held.state
         if not inputs:
             return Held(state=live.noted(playlist, live.Note()))
-        fitting = [each for each in inputs if not _outgrows(each, playlist)]
-        if len(fitting) < len(inputs):
-            first = next(each for each in inputs if _outgrows(each, playlist))
-            fitting = [each for each in fitting if each.name.seq < first.name.seq]
-            if not fitting:
-                telemetry.current().count("package_moved")
-                return Held(state=live.moved(playlist, live.roomier_s(first.name.duration_ms)), more=True)
-        after = live.grown(playlist, fitting, self._init_size, independent=self.metadata.independent(playlist, fitting))
+        fitting = list(takewhile(lambda each: not _outgrows(each, playlist), inputs))
+        if not fitting:
+            telemetry.current().count("package_moved")
+            return Held(state=live.moved(playlist, live.roomier_s(inputs[0].name.duration_ms)), more=True)
+        independent = self._metadata.independent(playlist, fitting)
+        after = live.grown(playlist, fitting, self._init_size, independent=independent)
         untold = live.note_of(after).untold
         _count(untold)
-        more = len(fitting) < len(inputs)
-        return Held(state=after, pending=[self._event(after, untold)] if untold else [], more=more)
+        pending = [self._event(after, untold)] if untold else []
+        return Held(state=after, pending=pending, more=len(fitting) < len(inputs))
 
     def write(self, state: MediaPlaylist, etag: str | None) -> None:
         """See Folding.write."""
-        key, body = names.live_playlist_key(self.camera, state.target_duration), render(state).encode()
+        key, body = names.live_playlist_key(self._camera, state.target_duration), render(state).encode()
         if etag is None:
             self._store.create(key, body, content_type=CONTENT_TYPE, cache_control=CACHE)
         else:
@@ -78,14 +79,17 @@ class LivePlaylists:
 
     def _init_size(self, name: ChunkName) -> int | None:
         found = next(iter(self._store.list(name.init_key)), None)
-        return found.size_bytes if found and found.key == name.init_key else None
+        if found and found.key == name.init_key:
+            return found.size_bytes
+        log.warning("no %s: its chunks cannot be played", name.init_key)
+        return None
 
     def _event(self, playlist: MediaPlaylist, untold: live.Untold) -> Event[PlaylistUpdated]:
         name = names.parse_chunk_key(untold.key)
         updated = PlaylistUpdated(
             chunk=_reference(name, bucket=self._bucket, size_bytes=untold.size_bytes),
-            playlist=names.live_playlist_key(self.camera, playlist.target_duration),
-            index=names.multivariant_key(self.camera),
+            playlist=names.live_playlist_key(self._camera, playlist.target_duration),
+            index=names.multivariant_key(self._camera),
             target_duration=playlist.target_duration,
             first_seq=playlist.media_sequence,
             listed=untold.listed,
@@ -93,7 +97,7 @@ class LivePlaylists:
             too_long=untold.too_long,
         )
         identity = names.event_id(PlaylistUpdated.TYPE, name.key, self._function, 0)
-        return events.new(updated, part=self._function, camera=self.camera, event_id=identity)
+        return events.new(updated, part=self._function, camera=self._camera, event_id=identity)
 
 
 def _outgrows(each: Input, playlist: MediaPlaylist) -> bool:
@@ -101,12 +105,12 @@ def _outgrows(each: Input, playlist: MediaPlaylist) -> bool:
     return playlist.target_duration < live.needed_s(each.name.duration_ms) <= live.LONGEST_S
 
 
-def _read(found: StoredObject) -> MediaPlaylist | None:
-    """None for what somebody else wrote there: as good as gone."""
+def _read(found: StoredObject | None, target_duration: int) -> MediaPlaylist:
+    """What somebody else wrote there is as good as gone."""
     try:
-        return parse(found.body.decode("utf-8", "replace"))
+        return parse(found.body.decode("utf-8", "replace")) if found else live.opened(target_duration)
     except UnusableInputError:
-        return None
+        return live.opened(target_duration)
 
 
 def _reference(name: ChunkName, *, bucket: str, size_bytes: int) -> ChunkRef:

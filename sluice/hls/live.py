@@ -84,9 +84,12 @@ def note_of(playlist: MediaPlaylist) -> Note:
     """Its memory; one that cannot be read counts as empty."""
     for line in playlist.notes:
         try:
-            return msgspec.json.decode(line.removeprefix(_NOTE), type=Note)
-        except msgspec.DecodeError:
+            note = msgspec.json.decode(line.removeprefix(_NOTE), type=Note)
+            if note.untold:
+                names.parse_chunk_key(note.untold.key)
+        except (msgspec.DecodeError, InvalidNameError):
             continue
+        return note
     return Note()
 
 
@@ -175,13 +178,11 @@ def _gaps(last: Entry, name: ChunkName, target_duration: int) -> list[Entry] | N
 
 
 def _window(entries: Sequence[Entry], target_duration: int) -> tuple[Entry, ...]:
-    """The newest entries: enough for every player, and a gap at the head only where nothing else is."""
-    first, held_ms = 0, sum(each.duration_ms for each in entries)
-    while len(entries) - first > ENTRIES:
-        held_ms -= entries[first].duration_ms
-        if held_ms < PLAYER_HOLDS * target_duration * 1000 and len(entries) - first <= MOST_ENTRIES:
+    """The newest entries: as many as players must find, and no gap before them."""
+    kept, held_ms = list(entries), sum(each.duration_ms for each in entries)
+    while len(kept) > ENTRIES or (kept[0].gap and not all(each.gap for each in kept)):
+        held_ms -= kept[0].duration_ms
+        if held_ms < PLAYER_HOLDS * target_duration * 1000 and len(kept) <= MOST_ENTRIES:
             break
-        first += 1
-    while entries[first].gap and any(not each.gap for each in entries[first:]):
-        first += 1
-    return tuple(entries[first:])
+        kept.pop(0)
+    return tuple(kept)

@@ -79,8 +79,8 @@ def parse(text: str) -> MediaPlaylist:
         found = _read(text)
         if render(found) == text:
             return found
-    except (ValueError, KeyError, OverflowError):
-        pass
+    except (ValueError, KeyError, OverflowError, TypeError):
+        pass  # TypeError: a time without its zone
     raise UnusableInputError("a media playlist as Sluice writes it", repr(text[:80]), "playlist")
 
 
