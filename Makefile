@@ -40,7 +40,7 @@ soak: $(VENV)/dev tools ## Hours of it without growth or loss (ARGS="segmenter 3
 	$(BIN)/python -m tests.soak $(ARGS)
 
 ##@ The local runtime
-.PHONY: up down tools clean
+.PHONY: up down tools page clean
 up: $(VENV)/runtime tools ## Start everything in the foreground (ARGS=--detach)
 	$(BIN)/python -m sluice.cli.main up $(ARGS)
 
@@ -49,6 +49,9 @@ down: $(VENV)/runtime ## Stop everything
 
 tools: $(VENV)/runtime ## Find or build minio, nats-server and Triton; fetch weights and clips
 	$(BIN)/python -m sluice.local.install $(TOOLS)
+
+page: $(VENV)/runtime ## Fetch what the watch page is built with, by npm
+	$(BIN)/python -m sluice.local.install --only page
 
 clean: ## Remove the environment and all local state; the tools' cache stays
 	rm -rf $(VENV) .sluice

@@ -13,6 +13,7 @@ from pathlib import Path
 from sluice.errors import UnavailableError
 from sluice.local import install_triton
 from sluice.local.install_data import MIRROR, install_data
+from sluice.local.install_page import install_page
 from sluice.local.install_progress import Progress
 from sluice.local.install_servers import install_minio, install_nats
 from sluice.local.tools import MINIO_VERSION, Missing, tools_home
@@ -44,6 +45,7 @@ TOOLS = (
         required=True,
     ),
     Tool(name="triton", install=install_triton.install_triton, remedy=install_triton.remedy),
+    Tool(name="page", install=install_page, remedy=lambda: "install Node.js 20 or later with npm, and run make page"),
     Tool(name="data", install=install_data, remedy=lambda: f"put the files into a folder and name it in {MIRROR}"),
 )
 
