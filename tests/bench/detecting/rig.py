@@ -84,6 +84,7 @@ class Rig:
     bodies: list[bytes]
     store: S3Store
     triton_pid: int
+    model_server_pid: int = 0
     functions: list[tuple[int, int]] = field(default_factory=list)
     """Port and pid of each instance."""
     _number: Iterator[int] = field(default_factory=lambda: itertools.count(1))

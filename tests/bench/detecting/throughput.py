@@ -39,6 +39,10 @@ class Figures:
     frame_by_frame: dict[int, list[float]] = field(default_factory=dict)
     """By the number of streams at a time."""
     plan: str = ""
+    ours_ms: list[tuple[float, float]] = field(default_factory=list)
+    """CPU time a frame: of the function, of Triton."""
+    theirs_ms: list[float] = field(default_factory=list)
+    """Of caller, model server and Triton."""
 
 
 def served(rig: Rig, instances: int, chunks: int) -> float:
@@ -99,9 +103,8 @@ def measure(made: Rig, *, model: str, rounds: int, chunks: int, seconds: float) 
             figures.plan = max(best, key=lambda plan: best[plan])
             figures.alone.append(best[figures.plan])
             for count in range(1, len(made.functions) + 1):
-                figures.served.setdefault(count, []).append(served(made, count, chunks))
-                fps = _process(*call, "--streams", count)["fps"]
-                figures.frame_by_frame.setdefault(count, []).append(fps)
+                figures.served.setdefault(count, []).append(_served(made, figures, count, chunks))
+                figures.frame_by_frame.setdefault(count, []).append(_called(made, figures, [*call, "--streams", count]))
             with made.on_both_cores():
                 figures.shared.append(served(made, len(made.functions), chunks))
                 best = _process(*triton, "--plans", ",".join(plans), "--seconds", seconds / 2, "--both-cores")
@@ -109,6 +112,27 @@ def measure(made: Rig, *, model: str, rounds: int, chunks: int, seconds: float) 
             decode = _process("tests.bench.detecting.alone", "decode", *clips, "--seconds", seconds / 2)
             figures.decode.append(decode["fps"])
     return figures
+
+
+def _served(made: Rig, figures: Figures, instances: int, chunks: int) -> float:
+    pids = [made.triton_pid, *(pid for _, pid in made.functions)]
+    before = [_cpu_ms(pid) for pid in pids]
+    fps = served(made, instances, chunks)
+    triton, *functions = [(_cpu_ms(pid) - was) / (chunks * FRAMES) for pid, was in zip(pids, before, strict=True)]
+    figures.ours_ms.append((sum(functions), triton))
+    return fps
+
+
+def _called(made: Rig, figures: Figures, call: list[object]) -> float:
+    pids = (made.triton_pid, made.model_server_pid)
+    before = sum(map(_cpu_ms, pids))
+    said = _process(*call)
+    figures.theirs_ms.append(said["cpu_ms"] + (sum(map(_cpu_ms, pids)) - before) / said["frames"])
+    return said["fps"]
+
+
+def _cpu_ms(pid: int) -> float:
+    return usage(family(pid)).cpu_s * 1000
 
 
 def _model_server(stack: ExitStack, made: Rig, model: str) -> int:
@@ -126,19 +150,11 @@ def _model_server(stack: ExitStack, made: Rig, model: str) -> int:
     process = program.start(pinned(TRITON_CORE, what))
     stack.callback(program.stop, process)
     program.wait_ready(what, process)
+    made.model_server_pid = process.pid
     return port
 
 
-def function_cpu_ms(made: Rig, chunks: int) -> float:
-    """CPU time a frame of one instance."""
-    port, pid = made.functions[0]
-    before = usage(family(pid)).cpu_s
-    for _ in range(chunks):
-        made.post(port, made.put())
-    return (usage(family(pid)).cpu_s - before) * 1000 / (chunks * FRAMES)
-
-
-def report(figures: Figures, cpu_ms: float) -> bool:
+def report(figures: Figures) -> bool:
     """Print it; True when every goal is met."""
     alone = statistics.median(figures.alone)
     by_count = {count: statistics.median(values) for count, values in figures.served.items()}
@@ -156,11 +172,17 @@ def report(figures: Figures, cpu_ms: float) -> bool:
     print(f"decoding alone: {statistics.median(figures.decode):.1f} frames/s  {_all(figures.decode)}")
     for streams, value in theirs.items():
         print(f"frame at a time, {streams} streams: {value:.1f} frames/s  {_all(figures.frame_by_frame[streams])}")
-    print(f"CPU time of the function: {cpu_ms:.2f} ms a frame")
+    function, triton = (statistics.median(values) for values in zip(*figures.ours_ms, strict=True))
+    theirs_ms = statistics.median(figures.theirs_ms)
+    print(
+        f"CPU time a frame: function {function:.1f} ms, triton {triton:.1f} ms, so {1000 / function:.0f} frames/s a core"
+    )
+    print(f"CPU time a frame, frame at a time: {theirs_ms:.1f} ms in all")
     ratios = {"of the limit": fps / alone, "per-frame ratio": fps / theirs[count], "cameras": fps / FPS}
     print(f"of the limit: {ratios['of the limit']:.2f}  (goal {GOALS['of the limit']:g})")
     print(f"of the limit, both cores for all: {shared / alone_shared:.2f}")
     print(f"of decoding alone: {fps / statistics.median(figures.decode):.2f}")
+    print(f"per-frame ratio by CPU time: {theirs_ms / (function + triton):.1f}")
     print(f"per-frame ratio: {ratios['per-frame ratio']:.1f}  (goal {GOALS['per-frame ratio']:g})")
     print(
         f"cameras at {FPS:g} frames/s a function core and Triton core: {ratios['cameras']:.1f}  "
@@ -180,4 +202,4 @@ def run(*, model: str, instances: int, bit_rate: str, rounds: int, chunks: int, 
         rig(Path(folder), model=model, instances=instances, bit_rate=bit_rate) as made,
     ):
         figures = measure(made, model=model, rounds=rounds, chunks=chunks, seconds=seconds)
-        return report(figures, function_cpu_ms(made, 10))
+        return report(figures)
