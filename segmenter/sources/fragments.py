@@ -22,9 +22,9 @@ _ENDLESS: Final = 1 << 62
 class Fragments:
     """A reader between the sender and the demuxer. It ends before a fragment, and then goes on."""
 
-    def __init__(self, reader: Reader, *, begun: bytes = b"", fragments: int = FRAGMENTS) -> None:
+    def __init__(self, reader: Reader, *, begun: bytes = b"", fragments: int | None = None) -> None:
         """*begun* was read already."""
-        self._reader, self._most = reader, fragments
+        self._reader, self._most = reader, fragments or FRAGMENTS
         self._init = bytearray()
         self._kind = b""  # of the box
         self._left = 0  # of the box

@@ -16,6 +16,7 @@ from av.container import InputContainer
 
 from segmenter.source import SourceError
 from segmenter.sources.pace import Pace
+from segmenter.sources.pieces import FETCHED, Pieces
 from segmenter.sources.protocols import options
 from segmenter.sources.refusals import broken, refused
 from segmenter.sources.times import Heard, arrived
@@ -25,6 +26,8 @@ from sluice.address import SourceAddress
 
 OPEN_S: Final = 10.0
 """To connect, and again to look; each try."""
+AGAIN_S: Final = 3.0
+"""To connect a second time, while the first connection waits."""
 RESOLVE_S: Final = 5.0
 PACKET_BYTES: Final = 16 << 20
 PLAYLIST_SILENT_S: Final = 30.0
@@ -54,7 +57,9 @@ class NetworkSource:
             # Opened anew: what may be decoded, and how long silence is, depends on it.
             container.close()
             container = self._container("hls")
-        return self._connected(container, GATHER_S)
+        elif container.format.name.startswith("mov") and container.size < 0:
+            return self._connected(self._in_pieces(container))  # without an end: no film, but a camera
+        return self._connected(container)
 
     def interrupt(self) -> None:
         """As Source has it; the library is interrupted by time alone, so a read that waits ends by its time-out."""
@@ -63,13 +68,22 @@ class NetworkSource:
     def _rtsp(self) -> "NetworkConnection":
         """Over TCP, and over UDP where the camera does not give it otherwise."""
         try:
-            return self._connected(self._container(rtsp_transport="tcp"), GATHER_S)
+            return self._connected(self._container(rtsp_transport="tcp"))
         except _TransportRefusedError as error:
             if self._address.scheme == "rtsps":
                 raise refused(error.cause, self._address, allowed=OPEN_S) from error  # UDP would not be encrypted
         return self._connected(self._container(rtsp_transport="udp"), GATHER_UDP_S)
 
-    def _container(self, form: str | None = None, **more: str) -> InputContainer:
+    def _in_pieces(self, container: InputContainer) -> InputContainer | Pieces:
+        try:
+            fetched = self._container("data", wait_s=AGAIN_S, **FETCHED)
+            pieces = Pieces(fetched, self._address, silent_s=self._silent_s)
+        except SourceError:
+            return container  # it lets one client in at a time, so this one must do
+        container.close()
+        return pieces
+
+    def _container(self, form: str | None = None, wait_s: float | None = None, **more: str) -> InputContainer:
         if self._stopped.is_set():
             raise SourceError("stopped", f"{self._address.shown}: no longer wanted")
         av.logging.set_level(None)
@@ -80,7 +94,7 @@ class NetworkSource:
                 "r",
                 format=form,
                 options=options(self._address, playlist=form == "hls") | more,
-                timeout=(OPEN_S, self._silent_for(form)),
+                timeout=(wait_s or OPEN_S, self._silent_for(form)),
                 metadata_errors="replace",
             )
         except (av.error.FFmpegError, MemoryError, ValueError) as error:
@@ -88,7 +102,7 @@ class NetworkSource:
                 raise _TransportRefusedError(error) from error
             raise refused(error, self._address, allowed=OPEN_S, waited=time.monotonic() - began) from error
 
-    def _connected(self, container: InputContainer, gather_s: float) -> "NetworkConnection":
+    def _connected(self, container: InputContainer | Pieces, gather_s: float = GATHER_S) -> "NetworkConnection":
         silent_s = self._silent_for(container.format.name)
         try:
             return NetworkConnection(
@@ -143,7 +157,7 @@ class NetworkConnection:
 
     def __init__(
         self,
-        container: InputContainer,
+        container: InputContainer | Pieces,
         address: SourceAddress,
         *,
         stopped: threading.Event,
@@ -170,6 +184,8 @@ class NetworkConnection:
             yield from self._read()
         except (av.error.FFmpegError, MemoryError) as error:
             raise self._silence() or self._broken(error) from error
+        except SourceError as error:
+            raise self._silence() or error from error
         raise self._silence() or self._error("ended", "it ended the stream")
 
     def close(self) -> None:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from av.container import InputContainer
 from av.stream import Discard, Disposition
 
 from segmenter.source import SourceError
@@ -25,7 +24,7 @@ class ChosenStreams:
 class Chosen:
     """A container that shows one picture and its sound."""
 
-    def __init__(self, container: InputContainer, address: SourceAddress) -> None:
+    def __init__(self, container: Any, address: SourceAddress) -> None:
         """Raises SourceError when there is no picture, or one too large."""
         if container.format.name != "hls":
             # Of a playlist each variant is a picture of its own.

@@ -18,6 +18,7 @@ import pytest
 from segmenter.pattern import pattern_clip
 from segmenter.source import Connection, SourceError
 from segmenter.sources import network
+from segmenter.sources.pieces import Pieces
 from segmenter.sources.pulled import pulled
 from segmenter.tracks import AnyPacket, SourceTracks
 from sluice.address import parse_source
@@ -29,6 +30,7 @@ from tests.services.rtsp_udp import rtsp_over_udp
 from tests.services.tls import make_certificate, tls_before
 
 SILENT_S = 3.0
+FRAGMENTED = ("-movflags", "frag_keyframe+empty_moov+default_base_moof")
 QUICK_S = 2.0
 """How soon a camera of 25 frames a second is open."""
 
@@ -128,7 +130,7 @@ def http(kind: str = "video/mp2t") -> bytes:
     ("kind", "options", "content_type"),
     [
         ("mpegts", (), "video/mp2t"),
-        ("mp4", ("-movflags", "frag_keyframe+empty_moov+default_base_moof"), "video/mp4"),
+        ("mp4", FRAGMENTED, "video/mp4"),
     ],
 )
 def test_http_gives_picture_and_sound(
@@ -170,6 +172,32 @@ def test_the_first_sound_of_mpeg_ts_has_times(tmp_path: Path) -> None:
     times = [packet.pts for packet in packets if packet.stream_index == index]
     steps = [(later - earlier) / 90_000 for earlier, later in pairwise(times)]  # type: ignore[operator]  # none is None
     assert steps == pytest.approx([1024 / 48_000] * len(steps), abs=0.001)
+
+
+def test_mp4_without_an_end_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library's index of it would grow for ever; no packet is lost between two pieces."""
+    monkeypatch.setattr("segmenter.sources.fragments.FRAGMENTS", 2)
+    film, stream = tmp_path / "film.mp4", tmp_path / "stream.mp4"
+    film.write_bytes(pattern_clip(size=(320, 180), seconds=9, gop=25, audio=True))
+    with ffmpeg("-i", film, "-c", "copy", *FRAGMENTED, stream, folder=tmp_path) as muxing:
+        assert muxing.process.wait(20) == 0
+    body = stream.read_bytes()
+
+    with peer(says(http("video/mp4"), *(body[at : at + 1400] for at in range(0, len(body), 1400)))) as address:
+        connection, packets = opened(f"http://{address}/"), list[AnyPacket]()
+        assert isinstance(connection, network.NetworkConnection)
+        pieces = connection._input
+        with pytest.raises(SourceError, match="ended"):
+            packets.extend(connection.packets())
+        assert isinstance(pieces, Pieces)
+        assert pieces._demuxed._later
+        connection.close()
+
+    with av.open(str(stream)) as whole:
+        sent = [packet for packet in whole.demux() if packet.size]
+    for index in (0, 1):
+        came = [(packet.pts, packet.dts, bytes(packet)) for packet in packets if packet.stream_index == index]
+        assert came == [(packet.pts, packet.dts, bytes(packet)) for packet in sent if packet.stream_index == index]
 
 
 def test_a_playlist_is_followed(clip: Path, tmp_path: Path) -> None:
