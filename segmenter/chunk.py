@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from sluice.boxes import find
 
@@ -71,6 +72,7 @@ def metadata(chunk: Chunk, *, camera: str, traceparent: str | None = None) -> di
     return {name: text for name, text in said.items() if text is not None}
 
 
+@lru_cache(maxsize=64)
 def rfc6381(init: bytes, audio_config: bytes | None = None) -> str:
     """The codecs of an init segment as players want them named (RFC 6381; ISO/IEC 14496-15 annex E)."""
     codecs = [

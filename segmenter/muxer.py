@@ -8,6 +8,7 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,6 +56,7 @@ class ChunkMuxer:
         """Place media time *zero* (default: this chunk's first keyframe) at *anchor_ms*; close() may name it first."""
         self.start: Fraction | None = None
         """Media time of the first keyframe."""
+        self._start_pts = 0
         self._tracks = tracks
         self._anchor_ms = 0 if anchor_ms is None else _checked_anchor(anchor_ms)
         self._zero = zero
@@ -75,12 +77,13 @@ class ChunkMuxer:
             return
         for each in self._tracks.copied_audio(packet):
             # Within a session what comes late goes along: the chunk that it belongs to may be gone.
-            if self.start is not None and (not self.opens_session or time_of(each) >= self.start):
+            if self.start is not None and (not self.opens_session or (each.pts or 0) >= _ticks(self.start, each)):
                 self._audio.append(each)
 
     def sound_from(self, start: Fraction) -> list[AnyPacket]:
         """Give back the sound that came ahead of its picture: the next chunk's."""
-        ahead = [each for each in self._audio if time_of(each) >= start]
+        first = _ticks(start, self._audio[0]) if self._audio else 0
+        ahead = [each for each in self._audio if (each.pts or 0) >= first]
         self._audio = self._audio[: len(self._audio) - len(ahead)]
         return ahead
 
@@ -91,10 +94,10 @@ class ChunkMuxer:
         if self.start is None:
             if not packet.is_keyframe:
                 return
-            self.start = time_of(packet)
+            self.start, self._start_pts = time_of(packet), packet.pts
         elif packet.dts <= (self._video[-1].dts or 0):
             return  # the muxer refuses time that stands still; the cutter starts a session when it jumps
-        elif self.opens_session and packet.pts * packet.time_base < self.start:
+        elif self.opens_session and packet.pts < self._start_pts:
             # Shown before the session's first keyframe: it needs frames that we never had.
             self._open_gop = True
             return
@@ -146,15 +149,16 @@ class ChunkMuxer:
         return max((each.pts or 0) + (each.duration or 0) for each in self._video) * time_base
 
     def _facts(self, duration: Fraction) -> dict[str, Any]:
-        keyframe_pts, open_gop = 0, self._open_gop
+        keyframe_pts, keyframes, open_gop = 0, 0, self._open_gop
         for each in self._video:
             pts = each.pts or 0
-            keyframe_pts = pts if each.is_keyframe else keyframe_pts
+            if each.is_keyframe:
+                keyframe_pts, keyframes = pts, keyframes + 1
             # Shown before the keyframe it comes after: it may need frames of the GOP before.
             open_gop = open_gop or pts < keyframe_pts
         return {
             "frames": len(self._video),
-            "keyframes": sum(each.is_keyframe for each in self._video),
+            "keyframes": keyframes,
             "fps": round(float(len(self._video) / duration), 3),
             "open_gop": open_gop,
         }
@@ -169,7 +173,8 @@ class ChunkMuxer:
             for target, packets in ((video, self._video), (audio, self._audio)):
                 if target:
                     self._place(packets, target)
-            for packet in sorted(self._video + (self._audio if audio else []), key=_decoding_time):
+            # The library puts them in order of time, and each track into one run of the fragment.
+            for packet in self._video + (self._audio if audio else []):
                 output.mux_one(packet)
         body = out.getvalue()
         fragments = [box.start for box in boxes(body) if box.kind == b"moof"]
@@ -179,7 +184,8 @@ class ChunkMuxer:
 
     def _place(self, packets: Sequence[AnyPacket], target: Any) -> None:
         """Move the packets' times into the track's timescale, the zero to the anchor."""
-        scale = 1 / target.time_base
+        time_base = target.time_base  # a new fraction each time
+        scale = 1 / time_base
         zero = self._zero if self._zero is not None else self.start or Fraction(0)
         offset = (self._anchor_ms - ANCHOR_EPOCH_MS) * scale // 1000 - round(zero * scale)
         # Whole numbers: fractions cost more than all the rest of a packet's way.
@@ -190,7 +196,7 @@ class ChunkMuxer:
             dts = pts if packet.dts is None else packet.dts
             packet.pts, packet.dts = (pts * times + half) // over + shift, (dts * times + half) // over + shift
             packet.duration = ((packet.duration or 0) * times + half) // over
-            packet.time_base, packet.stream = target.time_base, target
+            packet.time_base, packet.stream = time_base, target
 
 
 def one_chunk(source: bytes | Path | InputContainer, *, anchor_ms: int, target_s: float = TARGET_S) -> Chunk:
@@ -233,8 +239,9 @@ def _checked_anchor(anchor_ms: int) -> int:
     return anchor_ms
 
 
-def _decoding_time(packet: AnyPacket) -> float:
-    return (packet.dts or 0) / packet.time_base.denominator
+def _ticks(time: Fraction, packet: AnyPacket) -> int:
+    """The first of the packet's ticks that is not before *time*; comparing fractions costs as much as all the rest."""
+    return ceil(time / packet.time_base)
 
 
 def _name(source: bytes | Path | InputContainer) -> str:
