@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
+from segmenter import heap
 from segmenter.fleet.supervisor import Supervisor
 from segmenter.settings import SegmenterSettings
 from sluice import telemetry
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__,
         epilog="It is told by environment variables: docs/settings.md. Cameras are added by `sluice camera add`.",
     ).parse_args(arguments)
+    heap.share_one()
     telemetry.log_lines("segmenter")
     try:
         settings, store, bus = load_all(SegmenterSettings, StoreSettings, BusSettings)

@@ -12,12 +12,12 @@ _SAMPLE_ENTRY = "moov/trak/mdia/minf/stbl/stsd"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
-    """One chunk: init and media together are the object, the init alone is put once a session."""
+    """One chunk: the body is the object, the init alone is put once a session."""
 
-    init: bytes
-    """ftyp and moov."""
-    media: bytes
-    """One moof and its mdat."""
+    body: bytes
+    """ftyp and moov, then one moof and its mdat."""
+    init_bytes: int
+    """Of ftyp and moov."""
     start: Fraction
     """Media time of its first keyframe, in seconds."""
     duration_ms: int
@@ -37,9 +37,14 @@ class Chunk:
     """Codec of the source's audio when it could not be copied."""
 
     @property
-    def body(self) -> bytes:
-        """The object."""
-        return self.init + self.media
+    def init(self) -> bytes:
+        """The init segment: ftyp and moov."""
+        return self.body[: self.init_bytes]
+
+    @property
+    def media(self) -> bytes:
+        """One moof and its mdat."""
+        return self.body[self.init_bytes :]
 
     @property
     def init8(self) -> str:

@@ -18,10 +18,10 @@ _MAGIC: Final = b"sluice-cut-1 "
 class Cut:
     """A chunk without a number: that is given at upload."""
 
-    init: bytes
-    """ftyp and moov; the same for all of a run."""
-    media: bytes
-    """One moof and its mdat."""
+    body: bytes
+    """The object: ftyp and moov, which are the same for all of a run, one moof and its mdat."""
+    init_bytes: int
+    """Of ftyp and moov."""
     run: str
     """One connection to the source, so one tfdt anchor; no two runs share a session."""
     start_ms: int
@@ -31,9 +31,9 @@ class Cut:
     metadata: Mapping[str, str]
 
     @property
-    def body(self) -> bytes:
-        """The object."""
-        return self.init + self.media
+    def init(self) -> bytes:
+        """The init segment: ftyp and moov."""
+        return self.body[: self.init_bytes]
 
     def name(
         self, camera: str, *, session: int, seq: int, floor_ms: int | None = None, opening: bool = False
@@ -70,24 +70,25 @@ def rendered(cut: Cut) -> list[bytes]:
         duration_ms=cut.duration_ms,
         activity=cut.activity,
         metadata=checked_metadata(cut.metadata),
-        init_bytes=len(cut.init),
-        media_bytes=len(cut.media),
+        init_bytes=cut.init_bytes,
+        media_bytes=len(cut.body) - cut.init_bytes,
     )
-    return [_MAGIC, msgspec.json.encode(head), b"\n", cut.init, cut.media]
+    return [_MAGIC, msgspec.json.encode(head), b"\n", cut.body]
 
 
 def parsed(file: bytes, where: str) -> Cut:
     """The cut of a file; raises UnusableInputError unless it is whole."""
-    line, _, rest = file.partition(b"\n")
+    end = file.find(b"\n")
+    line, body = (file[:end], file[end + 1 :]) if end >= 0 else (file, b"")
     try:
         head = msgspec.json.decode(line.removeprefix(_MAGIC), type=_Head)
     except msgspec.DecodeError as error:
         raise UnusableInputError("a spooled chunk", repr(file[:40]), where) from error
-    if len(rest) != head.init_bytes + head.media_bytes:
-        raise UnusableInputError(f"{head.init_bytes + head.media_bytes} bytes", f"{len(rest)} bytes", where)
+    if len(body) != head.init_bytes + head.media_bytes:
+        raise UnusableInputError(f"{head.init_bytes + head.media_bytes} bytes", f"{len(body)} bytes", where)
     return Cut(
-        init=rest[: head.init_bytes],
-        media=rest[head.init_bytes :],
+        body=body,
+        init_bytes=head.init_bytes,
         run=head.run,
         start_ms=head.start_ms,
         duration_ms=head.duration_ms,

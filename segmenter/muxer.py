@@ -117,17 +117,16 @@ class ChunkMuxer:
         duration = max(self.end(following) - self.start, Fraction(1, self._tracks.timescale))
         facts = self._facts(duration)
         try:
-            body, init_size = self._written()
+            body, init_bytes = self._written()
         except av.error.FFmpegError as error:
             raise UnusableInputError("packets that mp4 can hold", str(error), self._tracks.name) from error
-        init = body[:init_size]
         stream = self._tracks.templates.video
         return Chunk(
-            init=init,
-            media=body[init_size:],
+            body=body,
+            init_bytes=init_bytes,
             start=self.start,
             duration_ms=round(duration * 1000),
-            codec=rfc6381(init, self._tracks.audio_config),
+            codec=rfc6381(body[:init_bytes], self._tracks.audio_config),
             width=stream.width,
             height=stream.height,
             audio_dropped=self._tracks.audio_dropped,

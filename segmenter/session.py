@@ -47,8 +47,8 @@ class CutChunk:
     def spoolable(self, *, camera: str, run: str, traceparent: str | None = None) -> Cut:
         """As the spool takes it; *run* is the cutter's own, so that no two sessions share one."""
         return Cut(
-            init=self.chunk.init,
-            media=self.chunk.media,
+            body=self.chunk.body,
+            init_bytes=self.chunk.init_bytes,
             run=f"{run}-{self.session}",
             start_ms=self.start_ms,
             duration_ms=self.duration_ms,
@@ -153,11 +153,12 @@ class Session:
         except UnusableInputError:
             self._counts.unwritable += each.muxer.frames  # one camera's nonsense ends one chunk, not the process
             return None
-        opening = chunk.init != self._init
+        init = chunk.init
+        opening = init != self._init
         if opening:
             # Sound that sets in late changes the tracks; a session has one init segment.
             self._because = "tracks" if self._init else self._because
-            self._init, self._number = chunk.init, next(self._numbers)
+            self._init, self._number = init, next(self._numbers)
         return CutChunk(
             chunk=chunk,
             session=self._number,

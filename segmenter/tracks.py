@@ -70,7 +70,7 @@ class SourceTracks:
 
     def is_video(self, packet: AnyPacket) -> bool:
         """Whether the packet is of the track that is cut."""
-        return packet.stream_index == self._index
+        return bool(packet.stream_index == self._index)
 
     def renewed(self, keyframe: AnyPacket) -> "SourceTracks | None":
         """The tracks from *keyframe* on, if it brings other parameter sets: another size, another encoder."""

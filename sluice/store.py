@@ -4,17 +4,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from io import BytesIO
-from typing import Final, Protocol
+from typing import Protocol
 
 from sluice.errors import UnavailableError
 from sluice.s3 import answers
 from sluice.s3.connection import Connection
 from sluice.settings import StoreSettings
 from sluice.storable import checked_key, checked_metadata, checked_range
-
-_SMALLEST_PART: Final = 5 << 20
-"""That minio-py takes. Ours is as large as the body: one PUT writes it whole, and is one event."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,14 +120,14 @@ class S3Store:
         content_type: str = "application/octet-stream",
         metadata: Mapping[str, str] | None = None,
     ) -> str:
-        """See ObjectStore.put; metadata is printable ASCII under lower-case names, anything else a ValueError."""
-        named = answers.headers(checked_metadata(metadata))
-        part = max(len(body), _SMALLEST_PART)
+        """See ObjectStore.put; metadata is printable ASCII under lower-case names, anything else a ValueError.
+
+        Metadata `sha256` is the body's; it is signed, so the store refuses a body that is another.
+        """
+        named = checked_metadata(metadata)
+        told = {"Content-Type": content_type, **answers.headers(named)}
         with self._connection.translated("put", checked_key(key)):
-            written = self._connection.client().put_object(
-                self._bucket, key, BytesIO(body), len(body), content_type, metadata=named, part_size=part
-            )
-        return str(written.etag)
+            return self._connection.put(key, body, told, sha256=named.get("sha256"))
 
     def create(self, key: str, body: bytes, *, content_type: str = "application/json", cache_control: str = "") -> str:
         """See ObjectStore.create."""

@@ -37,7 +37,8 @@ class Uploads:
     def __init__(self, *, threads: int = THREADS, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._entries: dict[str, _Entry] = {}  # sixteen and some: looking at each costs less than keeping a heap
-        self._changed = threading.Condition()
+        lock = threading.Lock()
+        self._changed, self._idle = threading.Condition(lock), threading.Condition(lock)
         for number in range(threads):
             threading.Thread(target=self._work, name=f"upload-{number}", daemon=True).start()
 
@@ -45,7 +46,7 @@ class Uploads:
         """Begin to step it, now."""
         with self._changed:
             self._entries[name] = _Entry(name=name, steps=steps, due=self._now())
-            self._changed.notify_all()
+            self._changed.notify()
 
     def wake(self, name: str) -> None:
         """Something was added for it."""
@@ -56,13 +57,13 @@ class Uploads:
             entry.woken = True
             if not entry.running:
                 entry.due = self._now()
-                self._changed.notify_all()
+                self._changed.notify()
 
     def remove(self, name: str) -> None:
         """Step it no more; returns when the last step has ended."""
         with self._changed:
             entry = self._entries.pop(name, None)
-            self._changed.wait_for(lambda: entry is None or not entry.running)
+            self._idle.wait_for(lambda: entry is None or not entry.running)
 
     def _work(self) -> None:
         while True:
@@ -77,7 +78,7 @@ class Uploads:
                 # What came during the step may have come after it looked.
                 wait_s = 0.0 if entry.woken else wait_s
                 entry.due = None if wait_s is None else self._now() + wait_s
-                self._changed.notify_all()
+                self._idle.notify_all()
 
     def _taken(self) -> _Entry:
         with self._changed:
@@ -87,5 +88,6 @@ class Uploads:
                 wait_s = None if due is None else due - self._now()
                 if entry is not None and wait_s is not None and wait_s <= 0:
                     entry.running, entry.woken, entry.due = True, False, None
+                    self._changed.notify()  # one of the others keeps the time now
                     return entry
                 self._changed.wait(wait_s)

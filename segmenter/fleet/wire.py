@@ -7,6 +7,8 @@ import socket
 from collections import deque
 from typing import Any, Final
 
+import msgspec
+
 Message = dict[str, Any]
 
 MOST_BYTES: Final = 4 << 20
@@ -17,7 +19,7 @@ _MOST_SOCKETS: Final = 16
 
 def encoded(message: Message) -> bytes:
     """One line."""
-    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+    return msgspec.json.encode(message) + b"\n"
 
 
 def send(wire: socket.socket, message: Message, handed: socket.socket | None = None) -> None:

@@ -12,12 +12,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from segmenter import heap
 from segmenter.fleet.channel import Channel, Services
 from segmenter.fleet.uploads import Uploads
 from segmenter.fleet.wire import Inbox, Message, send
@@ -134,7 +134,10 @@ class Worker:
     def _tick(self) -> None:
         for camera, leave in list(self._waiting.values()):
             self._run(camera, leave=leave)
-        self._send({"report": [{**asdict(each.tick()), "worker": os.getpid()} for each in self._channels.values()]})
+        reports = [each.tick() for each in self._channels.values()]
+        for each in reports:
+            each.worker = os.getpid()
+        self._send({"report": reports})
         step = self._services.clock.stepped_by()
         if step is not None:
             log.warning("clock-stepped: the machine's clock was set by %+.1f s; chunks go on as before", step)
@@ -169,6 +172,7 @@ class Worker:
 
 def main(arguments: list[str]) -> int:
     """Build the services and serve."""
+    heap.share_one()
     telemetry.log_lines("segmenter")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor says when
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

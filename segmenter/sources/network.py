@@ -34,7 +34,7 @@ PLAYLIST_SILENT_S: Final = 30.0
 """A playlist gives a segment at a time, of up to 10 s mostly."""
 AHEAD_S: Final = 60.0
 """A live playlist begins with its last segments at once; a film behind a URL would come as fast as the network."""
-GATHER_S: Final = 0.2
+GATHER_S: Final = 0.5
 GATHER_UDP_S: Final = 0.03
 """A socket of UDP holds 200 KB, less than a keyframe of 4K."""
 

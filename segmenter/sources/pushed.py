@@ -14,7 +14,7 @@ from segmenter.sources.feed import Feed, FeedConnection
 from segmenter.sources.reading import Reader
 from segmenter.tracks import AnyPacket
 
-GATHER_S: Final = 0.2
+GATHER_S: Final = 0.5
 
 
 class PushedSource:

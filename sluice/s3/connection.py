@@ -1,18 +1,20 @@
 """The one connection pool of an S3Store; minio is loaded when it is first used, as a cold start may not need it."""
 
+import hashlib
 import ssl
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from sluice.errors import SettingsError, UnavailableError
 from sluice.s3 import answers
 from sluice.settings import StoreSettings
 
 _IDLE_CONNECTIONS: Final = 16
+_DATE: Final = "%Y%m%dT%H%M%SZ"
 _SIGNED_FOR: Final = timedelta(minutes=15)
 """As much clock skew as a store forgives a request that is signed in its headers."""
 
@@ -33,18 +35,45 @@ class Connection:
         self._lock = threading.Lock()
         self._pool: Any = None
         self._client: Any = None
+        self._base = ""
+        """What comes before a key in a URL."""
 
     def client(self) -> Any:
         """The minio.Minio of this process."""
-        with self._lock:
-            if self._client is None:
-                self._open()
-            return self._client
+        self._opened()
+        return self._client
 
     def close(self) -> None:
         """Close what is idle; the next request connects again."""
         if self._pool:
             self._pool.clear()
+
+    def put(self, key: str, body: bytes, headers: Mapping[str, str], *, sha256: str | None) -> str:
+        """PUT, with the body's hash if it is known; returns the etag.
+
+        minio-py would copy the body, take its hash again, and cost twice as much (docs/adr/0013-segmenter-cost.md).
+        """
+        from minio.credentials import Credentials
+        from minio.error import S3Error
+        from minio.signer import sign_v4_s3
+
+        pool, settings = self._opened(), self._settings
+        url, date = urlsplit(self._base + quote(key)), datetime.now(UTC)
+        sha256 = sha256 or hashlib.sha256(body).hexdigest()
+        told: Any = {**headers, "Host": url.netloc, "x-amz-content-sha256": sha256, "x-amz-date": f"{date:{_DATE}}"}
+        signed = sign_v4_s3(
+            method="PUT",
+            url=url,
+            region=settings.region,
+            headers=told,
+            credentials=Credentials(settings.access_key, settings.secret_key),
+            content_sha256=sha256,
+            date=date,
+        )
+        answer = pool.connection_from_url(self._base).urlopen("PUT", url.path, body=body, headers=signed)
+        if answer.status != 200:
+            raise S3Error.fromxml(answer)
+        return answers.etag(answer)
 
     def put_if(self, condition: Mapping[str, str], key: str, body: bytes, told: Mapping[str, str]) -> str:
         """PUT under an If-Match or If-None-Match, which minio-py cannot say; returns the etag.
@@ -88,6 +117,13 @@ class Connection:
             self.close()
             raise UnavailableError("store", f"{action} {key!r}: {str(error)[:200]}") from error
 
+    def _opened(self) -> Any:
+        """The pool."""
+        with self._lock:
+            if self._client is None:
+                self._open()
+            return self._pool
+
     def _open(self) -> None:
         from minio import Minio  # 140 ms, which only a process that uses the store pays
         from urllib3 import PoolManager, Timeout
@@ -106,3 +142,5 @@ class Connection:
             region=settings.region,  # without it minio-py first asks where the bucket is, which our users may not
             http_client=self._pool,
         )
+        whole = self._client.get_presigned_url("PUT", settings.bucket, "_", expires=_SIGNED_FOR)
+        self._base = whole.partition("?")[0].removesuffix("_")

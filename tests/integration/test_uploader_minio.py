@@ -26,8 +26,8 @@ DEADLINE_S = 60
 
 def a_cut(number: int, *, run: str) -> Cut:
     return Cut(
-        init=b"ftypmoov",
-        media=f"{run} {number}".encode(),
+        body=f"ftypmoov{run} {number}".encode(),
+        init_bytes=8,
         run=run,
         start_ms=START_MS + number * 3000,
         duration_ms=3000,

@@ -27,8 +27,8 @@ START_MS = 1_790_000_000_000
 
 def a_cut(number: int, *, run: str = "run", size: int = 1000, duration_ms: int = 3000) -> Cut:
     return Cut(
-        init=INIT,
-        media=f"moof {number} mdat\n".encode().ljust(size, b"."),
+        body=INIT + f"moof {number} mdat\n".encode().ljust(size, b"."),
+        init_bytes=len(INIT),
         run=run,
         start_ms=START_MS + number * 3000,
         duration_ms=duration_ms,

@@ -24,9 +24,10 @@ START_MS = 1_790_000_000_000
 
 
 def a_cut(number: int, *, run: str = "run") -> Cut:
+    init = f"init of {run}".encode()
     return Cut(
-        init=f"init of {run}".encode(),
-        media=f"{run} {number}".encode(),
+        body=init + f"{run} {number}".encode(),
+        init_bytes=len(init),
         run=run,
         start_ms=START_MS + number * 3000,
         duration_ms=3000,
@@ -389,8 +390,8 @@ class Machine:
         number, run = self.world.next_number(), f"{self.number}.{self.runs}"
         start_ms = START_MS + int(self.world.now_s * 1000) + self.offset_ms
         chunk = Cut(
-            init=run.encode(),
-            media=str(number).encode(),
+            body=f"{run}{number}".encode(),
+            init_bytes=len(run),
             run=run,
             start_ms=start_ms,
             duration_ms=3000,
