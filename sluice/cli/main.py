@@ -26,6 +26,7 @@ COMMANDS: Final = (
     "user",
     "token",
     "play",
+    "clip",
     "top",
 )
 """Each is a module of sluice.cli with `add`."""

@@ -29,7 +29,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to (default NAME.jpg; - is stdout)")
-    parser.add_argument("--at", type=_time, metavar="TIME", help="as in 2026-11-21T12:00:05Z; UTC without a zone")
+    parser.add_argument("--at", type=moment, metavar="TIME", help="as in 2026-11-21T12:00:05Z; UTC without a zone")
     parser.add_argument("--state", type=Path, default=Path(".sluice"), help="state folder (default .sluice)")
     parser.set_defaults(run=run)
 
@@ -86,7 +86,8 @@ def _chunks(store: ObjectStore, folder: str) -> Iterator[ChunkName]:
             continue  # nothing of ours
 
 
-def _time(text: str) -> datetime:
+def moment(text: str) -> datetime:
+    """An argument that is a time; UTC without a zone."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError as error:
