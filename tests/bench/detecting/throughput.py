@@ -175,7 +175,7 @@ def report(figures: Figures) -> bool:
     function, triton = (statistics.median(values) for values in zip(*figures.ours_ms, strict=True))
     theirs_ms = statistics.median(figures.theirs_ms)
     print(
-        f"CPU time a frame: function {function:.1f} ms, triton {triton:.1f} ms, so {1000 / function:.0f} frames/s a core"
+        f"CPU time a frame: function {function:.1f} ms ({1000 / function:.0f} frames/s a core), triton {triton:.1f} ms"
     )
     print(f"CPU time a frame, frame at a time: {theirs_ms:.1f} ms in all")
     ratios = {"of the limit": fps / alone, "per-frame ratio": fps / theirs[count], "cameras": fps / FPS}
