@@ -87,6 +87,12 @@ SWEEP: Final = Rights(
     publish=("sluice.intake.sure",),
     subscribe=("_INBOX.sweep.>",),
 )
+INDEX: Final = Rights(
+    read=("results/detect-*/*", "index/*", "state/index/*"),
+    write=("index/*", "state/index/*"),
+    listing=("chunks/*", "results/*", "index/*"),
+    subscribe=("_INBOX.index.>",),
+)
 PACKAGE: Final = Rights(
     # The gateway shows what it writes; the chunks it reads for their metadata alone.
     read=("chunks/*", "hls/*"),
@@ -135,6 +141,7 @@ PARTS: Final[Mapping[str, Rights]] = {
     "inspect": function("inspect", "health"),
     "detect": function("detect", "detections", models=True, also=("cameras/*",)),
     "package": PACKAGE,
+    "index": INDEX,
     "sweep": SWEEP,
     "segmenter": SEGMENTER,
     "gateway": GATEWAY,
