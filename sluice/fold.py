@@ -129,12 +129,17 @@ def in_order(cursor: Cursor | None, found: Iterable[Input]) -> Iterator[Input]:
 
 
 def newest(store: ObjectStore, camera: str) -> Input | None:
-    """The camera's newest chunk, found by its folders: nothing else is listed."""
+    """The camera's newest chunk, found by its folders: nothing else is listed.
+
+    None also while another session has its number or a later one: the lost state may have known that one by it.
+    """
     for day in sorted(folders(store, f"{CHUNKS}{camera}/"), reverse=True):
         for hour in sorted(folders(store, day), reverse=True):
             found = list(_listed(store, hour))
             if found:
-                return max(found, key=lambda each: (each.name.session, each.name.seq))
+                last = max(found, key=lambda each: (each.name.session, each.name.seq))
+                taken = any(each.name.seq >= last.name.seq for each in found if each is not last)
+                return None if taken else last
     return None
 
 

@@ -55,7 +55,7 @@ class LivePlaylists:
         fitting = list(takewhile(lambda each: not _outgrows(each, playlist), inputs))
         if not fitting:
             telemetry.current().count("package_moved")
-            return Held(state=live.moved(playlist, live.roomier_s(inputs[0].name.duration_ms)), more=True)
+            return Held(state=live.moved(playlist, inputs[0].name), more=True)
         independent = self._metadata.independent(playlist, fitting)
         after = live.grown(playlist, fitting, self._init_size, independent=independent)
         untold = live.note_of(after).untold

@@ -137,9 +137,12 @@ def opened(target_duration: int) -> MediaPlaylist:
     return MediaPlaylist(target_duration=target_duration)
 
 
-def moved(playlist: MediaPlaylist, target_duration: int) -> MediaPlaylist:
-    """The playlist at its end: the camera's chunks have become longer, and the next one has room for them."""
-    return noted(replace(playlist, ended=True), Note(moved=target_duration))
+def moved(playlist: MediaPlaylist, name: ChunkName) -> MediaPlaylist:
+    """The playlist at its end: the camera's chunks have become longer, and another has room for them from *name* on."""
+    ended = replace(playlist, ended=True)
+    if not playlist.entries:
+        ended = replace(ended, media_sequence=name.seq, discontinuity_sequence=name.session)
+    return noted(ended, Note(moved=roomier_s(name.duration_ms)))
 
 
 def _entry(each: Input, init_size: int | None, target_duration: int) -> Entry:
