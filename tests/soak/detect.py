@@ -37,7 +37,7 @@ SETTLE_S = 90
 """Caches fill, and each function has been started: not watched."""
 HEALED_S = 240
 """Within which the sweeper has found whatever was lost."""
-ALLOWED_MIB = {"minio": 64.0, "nats-server": 48.0, "triton": 24.0}
+ALLOWED_MIB = {"minio": 64.0, "nats-server": 48.0, "triton": 32.0}
 """Go's heap breathes and the store's caches fill; NATS holds the block that each stream writes, up to 8 MiB, and Go
 about as much again. Of other parts OTHERS_MIB."""
 OTHERS_MIB = 10.0
