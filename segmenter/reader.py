@@ -27,6 +27,9 @@ STEADY_S: Final = 10.0
 BLOCKED_S: Final = 0.002
 """A packet that took longer was waited for: everything that had gathered is read."""
 
+MOST_GATHERED: Final = 192 << 10
+"""Bytes. What a socket does not take stays in the camera, and one with little room drops pictures."""
+
 log = logging.getLogger("segmenter.reader")
 
 
@@ -158,7 +161,8 @@ class Reader:
     def _read(self, connection: Connection) -> None:
         gather_s, now, report, lock = connection.gather_s, self._now, self._report, self._lock
         packets, cutter = iter(connection.packets()), self._cutter
-        asked = now()
+        since = asked = now()
+        before = report.bytes
         for packet in packets:
             received = now()
             with lock:
@@ -171,8 +175,14 @@ class Reader:
                     self._sink.cut(chunks)
             if gather_s and received - asked > BLOCKED_S:
                 # Wall time is the least delay of many packets, and this one was waited for: the clock loses nothing.
-                self._pause(self._stopped, gather_s)
+                self._pause(self._stopped, gathering_s(gather_s, report.bytes - before, received - since))
+                since, before = received, report.bytes
             asked = now()
+
+
+def gathering_s(most_s: float, size_bytes: int, lasted_s: float) -> float:
+    """How long packets may gather, of which so many bytes came in so long."""
+    return min(most_s, MOST_GATHERED * lasted_s / size_bytes) if size_bytes else most_s
 
 
 def _counts_of(counting: object) -> Counter[str]:

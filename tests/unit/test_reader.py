@@ -9,7 +9,7 @@ import pytest
 
 from segmenter.conversion import ConversionCounts
 from segmenter.cutter import CutChunk, Cutter
-from segmenter.reader import AWAITED_WAIT_S, FIRST_WAIT_S, LONGEST_WAIT_S, STEADY_S, Reader, Waits
+from segmenter.reader import AWAITED_WAIT_S, FIRST_WAIT_S, LONGEST_WAIT_S, STEADY_S, Reader, Waits, gathering_s
 from segmenter.report import CameraReport
 from segmenter.source import SourceError
 from tests.scripted import Played, Script, Time, Trackless
@@ -293,6 +293,16 @@ def test_packets_gather_only_where_one_was_waited_for() -> None:
     line = Line(source=Script(Played(gather_s=0.2)))
     line.run()
     assert line.time.waited == [FIRST_WAIT_S], "everything was there: nothing is gathered"
+
+
+@pytest.mark.parametrize(
+    ("megabits", "expected_s"), [(0.0, 0.5), (2.0, 0.5), (8.0, 0.197), (50.0, 0.031)], ids=["none", "2", "8", "50"]
+)
+def test_no_more_gathers_than_a_socket_holds(megabits: float, expected_s: float) -> None:
+    """The more a camera sends the sooner it is read: else it would have to drop pictures."""
+    came_bytes = round(megabits * 1e6 / 8 * 0.3)
+
+    assert gathering_s(0.5, came_bytes, 0.3) == pytest.approx(expected_s, abs=0.001)
 
 
 @pytest.mark.parametrize("gather_s", [0.04, 0.2, 0.5])
