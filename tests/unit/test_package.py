@@ -9,6 +9,7 @@ from sluice.errors import UnavailableError
 from sluice.hls import live
 from sluice.hls.playlist import parse
 from tests.packaging import CAMERA, METADATA, Gate, numbers
+from tests.schedules import SteppedStore, Work
 
 LIVE = names.live_playlist_key(CAMERA, 4)
 INDEX = names.multivariant_key(CAMERA)
@@ -72,6 +73,41 @@ def test_a_late_event_finds_what_came_before_it(gate: Gate) -> None:
     assert first_answer is not None
     assert (first_answer.data.chunk.key, first_answer.data.listed) == (third.key, 2)
     assert second_answer is None
+
+
+def test_of_two_at_once_neither_undoes_the_other() -> None:
+    """Who looked before the other wrote begins again, and finds its chunk listed."""
+    gate = Gate(store=SteppedStore())
+    gate.add(2)
+    third, fourth = gate.put(), gate.put()
+    slow = Work(lambda: gate.announce(third))
+    slow.step()
+
+    gate.announce(fourth)
+    slow.finish()
+
+    assert slow.error is None
+    assert numbers(gate.live()) == [1, 2, 3, 4]
+    assert [each.chunk.seq for each in gate.told()] == [1, 2, 4]
+
+
+def test_two_that_find_no_playlist_make_one() -> None:
+    """The second sees the first's, and goes on with it."""
+    gate = Gate(store=SteppedStore())
+    first = Work(lambda: gate.announce(gate.chunks[0]))
+    gate.put()
+    second = Work(lambda: gate.announce(gate.chunks[0]))
+    for _ in range(3):
+        first.step()
+        second.step()
+
+    gate.put()
+    second.finish()
+    first.finish()
+
+    assert (first.error, second.error) == (None, None)
+    assert numbers(gate.live())[-1:] == [2] or numbers(gate.live()) == [1]
+    assert gate.store.refreshes[LIVE].count >= 1
 
 
 def test_a_doubled_event_lists_nothing_twice(gate: Gate) -> None:

@@ -26,16 +26,19 @@ class Scene:
 
     def announce(self, name: ChunkName) -> None:
         """A packager gets the event, and stands before its first look."""
-        self.works = [each for each in self.works if not each.over]
-        if len(self.works) < MOST_AT_ONCE:
+        if len(self.working) < MOST_AT_ONCE:
             self.works.append(Work(lambda: self.gate.announce(name)))
+
+    @property
+    def working(self) -> list[Work]:
+        """Those that have not come to their end."""
+        return [each for each in self.works if not each.over]
 
     def finish(self) -> None:
         """Everybody comes to an end; the newest chunk's event is delivered until it lists nothing more."""
         for each in self.works:
             each.finish()
         assert [each.error for each in self.works if each.error] == []
-        self.works = []
         taken = [each.seq for each in (*self.strangers, *self.gate.chunks)]
         self.gate.put(seq=max(taken, default=0) + 1)
         for _ in range(3):
@@ -85,7 +88,7 @@ ACTIONS = st.one_of(
 
 def play(scene: Scene, what: str, how: object) -> None:
     """One action; nothing where it has no object."""
-    chunks, works = scene.gate.chunks, scene.works
+    chunks, works = scene.gate.chunks, scene.working
     match what, how:
         case "put", dict() if how["skip"] >= 0 or (how["session"] and chunks and chunks[-1].seq > 2):
             scene.gate.put(**how)
