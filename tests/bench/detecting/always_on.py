@@ -41,9 +41,9 @@ def _watch(film: Path, path: Path, given: dict[str, str], seconds: float) -> flo
                 shown += 1
                 if shown % 5 == 1:
                     small = frame.reformat(512, 288, "rgb24", interpolation="AREA").to_ndarray()[None]
-                    canvas, scale = reader.padded(small)
+                    canvas, size = reader.padded(small)
                     found = dict(zip(outputs, net.run(outputs, {name: canvas}), strict=True))
-                    reader.read(found, canvas.shape, small.shape, scale, 100)
+                    reader.read(found, canvas.shape, size, 100)
                 if time.monotonic() - began >= seconds:
                     break
     return (time.process_time() - cpu) / (time.monotonic() - began)
