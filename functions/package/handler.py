@@ -21,9 +21,9 @@ FUNCTION: Final = "package"
 def handle(event: Event[ChunkStored], *, store: ObjectStore, bus: Bus) -> Event[Any] | None:
     """List the chunk, and whatever else is not listed yet."""
     chunk = event.data.chunk
-    metadata, index = Metadata(event.data, store), Index(chunk.camera, store)
-    playlists = LivePlaylists(chunk, function=FUNCTION, store=store, index=index, metadata=metadata)
+    metadata = Metadata(event.data, store)
+    playlists = LivePlaylists(chunk, function=FUNCTION, store=store, metadata=metadata)
     playlist, told = fold(chunk, playlists, store=store, bus=bus)
     # Behind the playlist: who plays already never reads it again.
-    index.update(playlist, metadata)
+    Index(chunk.camera, store).update(playlist, metadata)
     return told

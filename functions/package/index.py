@@ -1,40 +1,32 @@
 """The playlist that a player opens: it names the live one, and what a player has to know before it loads anything."""
 
-import re
 from dataclasses import replace
 from typing import Final
 
 from functions.package.metadata import Metadata
 from sluice import names, telemetry
-from sluice.errors import ConflictError, ObjectNotFoundError, UnusableInputError
+from sluice.errors import ConflictError
 from sluice.hls import live, multivariant
+from sluice.hls.current import read_index
 from sluice.hls.multivariant import Variant, roomy, variant
 from sluice.hls.playlist import CONTENT_TYPE, Entry, MediaPlaylist
 from sluice.store import ObjectStore
 
 CACHE: Final = "max-age=2"
-MOST_BYTES: Final = 1 << 16
-_LIVE: Final = re.compile(r"live-(\d{1,3})\.m3u8", re.ASCII)
 
 
 class Index:
     """Of one camera."""
 
     def __init__(self, camera: str, store: ObjectStore) -> None:
-        self._key, self._store = names.multivariant_key(camera), store
-
-    def target_duration(self) -> int | None:
-        """Of the live playlist that it names."""
-        held, _ = self._read()
-        found = _LIVE.fullmatch(held.uri) if held else None
-        return int(found[1]) if found else None
+        self._camera, self._key, self._store = camera, names.multivariant_key(camera), store
 
     def update(self, playlist: MediaPlaylist, metadata: Metadata) -> None:
         """Write it where it is missing or tells of another session; without anything to play there is none."""
         playable = [each for each in playlist.entries if each.byterange]
         if not playable:
             return
-        held, etag = self._read()
+        held, etag = read_index(self._store, self._camera)
         wanted = _wanted(playlist, playable, held, metadata)
         if wanted == held:
             return
@@ -46,17 +38,6 @@ class Index:
                 self._store.replace(self._key, body, etag=etag, content_type=CONTENT_TYPE, cache_control=CACHE)
         except ConflictError:
             telemetry.current().count("package_index_conflicts")  # the next event looks again
-
-    def _read(self) -> tuple[Variant | None, str | None]:
-        """And its etag; what somebody else wrote there is written over."""
-        try:
-            found = self._store.get(self._key, limit=MOST_BYTES)
-        except ObjectNotFoundError:
-            return None, None
-        try:
-            return multivariant.parse(found.body.decode("utf-8", "replace")), found.etag
-        except UnusableInputError:
-            return None, found.etag
 
 
 def _wanted(playlist: MediaPlaylist, playable: list[Entry], held: Variant | None, metadata: Metadata) -> Variant:

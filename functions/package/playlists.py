@@ -2,50 +2,41 @@
 
 import logging
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Any, Final
 
-from functions.package.index import Index
 from functions.package.metadata import Metadata
 from sluice import events, names, telemetry
 from sluice.contracts.chunk import ChunkRef
 from sluice.contracts.envelope import Event
 from sluice.contracts.playlist import PlaylistUpdated
-from sluice.errors import ObjectNotFoundError, UnusableInputError
 from sluice.fold import Held, Input
 from sluice.hls import live
-from sluice.hls.playlist import CONTENT_TYPE, MediaPlaylist, parse, render
+from sluice.hls.current import current
+from sluice.hls.playlist import CONTENT_TYPE, MediaPlaylist, render
 from sluice.names import ChunkName
-from sluice.store import ObjectStore, StoredObject
+from sluice.references import reference
+from sluice.store import ObjectStore
 
 CACHE: Final = "max-age=1"
 """A cache in front spares the store its thousand viewers; half a target duration would be the most."""
-MOST_BYTES: Final = 1 << 20
 
 log = logging.getLogger("functions.package")
 
 
 class LivePlaylists:
-    """The playlists of one camera: the first is live-4, and each says where the camera went when its chunks grew."""
+    """Of one camera; when its chunks grow, another list goes on where one ends."""
 
-    def __init__(self, chunk: ChunkRef, *, function: str, store: ObjectStore, index: Index, metadata: Metadata) -> None:
+    def __init__(self, chunk: ChunkRef, *, function: str, store: ObjectStore, metadata: Metadata) -> None:
         self._camera, self._bucket, self._function = chunk.camera, chunk.bucket, function
-        self._store, self._index, self._metadata = store, index, metadata
+        self._store, self._metadata = store, metadata
 
     def load(self) -> Held[MediaPlaylist]:
         """The one that is live now."""
-        target_duration = live.USUAL_S
-        while True:
-            found = self._get(names.live_playlist_key(self._camera, target_duration))
-            playlist = _read(found, target_duration)
-            note = live.note_of(playlist)
-            onward = note.moved if found else self._index.target_duration()
-            if onward is None or not target_duration < onward <= live.LONGEST_S:
-                pending = [self._event(playlist, note.untold)] if note.untold else []
-                etag = found.etag if found else None
-                return Held(state=playlist, etag=etag, cursor=live.cursor_of(playlist), pending=pending)
-            target_duration = onward
+        found = current(self._store, self._camera)
+        untold = live.note_of(found.playlist).untold
+        pending = [self._event(found.playlist, untold)] if untold else []
+        return Held(state=found.playlist, etag=found.etag, cursor=live.cursor_of(found.playlist), pending=pending)
 
     def apply(self, held: Held[MediaPlaylist], inputs: Sequence[Input]) -> Held[MediaPlaylist]:
         """List the inputs up to the first that needs another playlist; with none, forget what was told."""
@@ -71,12 +62,6 @@ class LivePlaylists:
         else:
             self._store.replace(key, body, etag=etag, content_type=CONTENT_TYPE, cache_control=CACHE)
 
-    def _get(self, key: str) -> StoredObject | None:
-        try:
-            return self._store.get(key, limit=MOST_BYTES)
-        except ObjectNotFoundError:
-            return None
-
     def _init_size(self, name: ChunkName) -> int | None:
         found = next(iter(self._store.list(name.init_key)), None)
         if found and found.key == name.init_key:
@@ -87,7 +72,7 @@ class LivePlaylists:
     def _event(self, playlist: MediaPlaylist, untold: live.Untold) -> Event[PlaylistUpdated]:
         name = names.parse_chunk_key(untold.key)
         updated = PlaylistUpdated(
-            chunk=_reference(name, bucket=self._bucket, size_bytes=untold.size_bytes),
+            chunk=reference(name, bucket=self._bucket, size_bytes=untold.size_bytes),
             playlist=names.live_playlist_key(self._camera, playlist.target_duration),
             index=names.multivariant_key(self._camera),
             target_duration=playlist.target_duration,
@@ -103,29 +88,6 @@ class LivePlaylists:
 def _outgrows(each: Input, playlist: MediaPlaylist) -> bool:
     """Whether it is too long for this playlist, but not for any."""
     return playlist.target_duration < live.needed_s(each.name.duration_ms) <= live.LONGEST_S
-
-
-def _read(found: StoredObject | None, target_duration: int) -> MediaPlaylist:
-    """What somebody else wrote there is as good as gone."""
-    try:
-        return parse(found.body.decode("utf-8", "replace")) if found else live.opened(target_duration)
-    except UnusableInputError:
-        return live.opened(target_duration)
-
-
-def _reference(name: ChunkName, *, bucket: str, size_bytes: int) -> ChunkRef:
-    return ChunkRef(
-        bucket=bucket,
-        key=name.key,
-        camera=name.camera,
-        start=datetime.fromtimestamp(name.start_ms / 1000, tz=UTC),
-        duration_ms=name.duration_ms,
-        session=name.session,
-        seq=name.seq,
-        activity=name.activity,
-        init_key=name.init_key,
-        size_bytes=size_bytes,
-    )
 
 
 def _count(untold: live.Untold | None) -> None:

@@ -16,8 +16,9 @@ from sluice.filters import Filter, passes
 from sluice.names import ChunkName
 
 MARK: Final = "sluice.dev/mark"
-"""Annotation of a Trigger: `result` (each chunk has a result object; the default), or `none`: nothing says so."""
-RESULT, NONE = "result", "none"
+"""Annotation of a Trigger: `result` (each chunk has a result object; the default), `state` (its function folds chunks
+into one object, which says how far it has come), or `none`: nothing says so."""
+RESULT, STATE, NONE = "result", "state", "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,7 @@ class Promise:
     trigger: str
     function: str
     filters: tuple[Filter, ...]
+    mark: str = RESULT
 
     def covers(self, chunk: ChunkName) -> bool:
         """Whether the function answers for a chunk; its name says all that a filter may ask."""
@@ -75,9 +77,10 @@ def _promise(document: Mapping[str, Any]) -> Promise | None:
         return None
     metadata, spec = document["metadata"], document["spec"]
     subscriber = spec.get("subscriber", {}).get("ref", {}).get("name")
-    if subscriber is None or metadata.get("annotations", {}).get(MARK, RESULT) != RESULT:
+    mark = metadata.get("annotations", {}).get(MARK, RESULT)
+    if subscriber is None or mark not in (RESULT, STATE):
         return None
-    promise = Promise(trigger=metadata["name"], function=subscriber, filters=tuple(_filters(spec)))
+    promise = Promise(trigger=metadata["name"], function=subscriber, filters=tuple(_filters(spec)), mark=mark)
     return promise if _wants_chunks(promise.filters) else None
 
 

@@ -7,8 +7,9 @@ from typing import Final
 
 import msgspec
 
+from functions.sweep.folds import FOLDS, unfolded
 from functions.sweep.marks import DEEP_EVERY, LATE_MS, Promised, Stored, SweepState, advanced, attempt, missing
-from functions.sweep.promises import Promise
+from functions.sweep.promises import STATE, Promise
 from sluice import events, names, telemetry
 from sluice.bus import Bus
 from sluice.cameras import InvalidCameraError, load
@@ -42,12 +43,16 @@ def sweep_camera(
     """Announce what is missing; raises UnavailableError. Two at once announce under the same ids."""
     state, etag = _state(store, name)
     camera = _camera(store, name)
-    works = {work: promise for promise in promises for work in promise.works(camera)}
+    works = {work: each for each in promises if _has_mark(each) for work in each.works(camera)}
     held = {work: state.works.get(work) or Promised(since_ms=now_ms) for work in works}
     chunks = list(_chunks(store, name, _from(held, state.round, now_ms)))
     late: dict[str, Stored] = {}
     for work, promise in works.items():
         mine = [each for each in chunks if promise.covers(each.name)]
+        if promise.mark == STATE:
+            lacking, held[work] = unfolded(work, name, mine, held[work], store=store, now_ms=now_ms)
+            late |= {each.name.key: each for each in lacking}
+            continue
         done = _done(store, work, name, mine)
         lacking = missing(mine, done, held[work], now_ms=now_ms)
         late |= {each.name.key: each for each in lacking}
@@ -75,6 +80,11 @@ def chunk_stored(stored: Stored, *, bucket: str, count: int) -> Event[ChunkStore
     chunk = reference(name, bucket=bucket, size_bytes=stored.size_bytes, etag=stored.etag)
     identity = names.event_id(ChunkStored.TYPE, name.key, count)
     return events.new(ChunkStored(chunk=chunk), part=FUNCTION, camera=name.camera, event_id=identity, attempt=count)
+
+
+def _has_mark(promise: Promise) -> bool:
+    """Nobody knows where a user's own fold keeps its state."""
+    return promise.mark != STATE or promise.function in FOLDS
 
 
 def _state(store: ObjectStore, camera: str) -> tuple[SweepState, str | None]:

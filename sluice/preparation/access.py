@@ -81,9 +81,9 @@ BRIDGE: Final = Rights(
     subscribe=("_INBOX.bridge.>",),
 )
 SWEEP: Final = Rights(
-    read=("state/sweep/*", "cameras/*"),
+    read=("state/sweep/*", "cameras/*", "hls/*"),
     write=("state/sweep/*",),
-    listing=("chunks/*", "results/*"),
+    listing=("chunks/*", "results/*", "hls/*"),
     publish=("sluice.intake.sure",),
     subscribe=("_INBOX.sweep.>",),
 )

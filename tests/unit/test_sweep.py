@@ -69,6 +69,9 @@ def bus() -> MemoryBus:
 PROMISES = read_promises(str(ROOT / "triggers"))
 
 
+RESULTS = [each for each in PROMISES if each.mark == "result"]
+
+
 def a_name(seq: int, activity: str = "active") -> names.ChunkName:
     return a_chunk_name("gate", start_ms=NOON_MS + seq * 3000, duration_ms=3000, seq=seq, activity=activity)
 
@@ -82,7 +85,7 @@ def put(store: MemoryStore, seq: int, activity: str = "active") -> names.ChunkNa
 def round_of(store: MemoryStore, bus: MemoryBus, clock: Minutes) -> list[Event[ChunkStored]]:
     """What one round announces."""
     before = len(bus.published)
-    sweep_camera("gate", PROMISES, store=store, bus=bus, bucket="sluice", now_ms=clock.ms)
+    sweep_camera("gate", RESULTS, store=store, bus=bus, bucket="sluice", now_ms=clock.ms)
     return [events.from_nats(each.headers, each.payload, ChunkStored) for each in bus.published[before:]]
 
 
@@ -90,7 +93,12 @@ def test_the_shipped_triggers_are_understood() -> None:
     """Each function that answers for chunks, with its filter."""
     found = {each.function: each for each in PROMISES}
 
-    assert set(found) == {"inspect", "detect"}
+    assert {name: each.mark for name, each in found.items()} == {
+        "inspect": "result",
+        "detect": "result",
+        "package": "state",
+    }
+    assert found["package"].covers(a_name(1, "idle"))
     assert found["detect"].covers(a_name(1, "active"))
     assert not found["detect"].covers(a_name(1, "idle"))
     assert found["inspect"].covers(a_name(1, "opening"))
