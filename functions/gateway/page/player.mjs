@@ -23,7 +23,7 @@ const CONFIG = {
   liveSyncDurationCount: SYNC_COUNT,
   liveMaxLatencyDurationCount: MOST_COUNT,
   // What a short break has cost is caught up, unnoticed.
-  maxLiveSyncPlaybackRate: 1.05,
+  maxLiveSyncPlaybackRate: 1.1,
   // What is there is fMP4 already: a worker would have nothing to do.
   enableWorker: false,
   backBufferLength: 30,
@@ -48,7 +48,7 @@ export class Player {
 
   start() {
     this.#open();
-    setInterval(() => this.#watch(), 1_000);
+    setInterval(() => this.#watch(), 250);
     this.video.addEventListener("ended", () => this.#open());
   }
 
@@ -123,9 +123,15 @@ export class Player {
     setTimeout(() => hls === this.#hls && this.#open(), RETRY_MS);
   }
 
-  /** Begin anew when the picture stands still though there is more to show. */
+  /** Go over a hole where a chunk is missing, and begin anew when the picture stands still though there is more. */
   #watch() {
     const now = performance.now();
+    const { buffered, currentTime, readyState, seeking } = this.video;
+    for (let each = 0; readyState === 2 && !seeking && each < buffered.length; each += 1) {
+      if (buffered.start(each) <= currentTime) continue;
+      this.video.currentTime = buffered.start(each) + 0.01;
+      return;
+    }
     if (this.video.paused || this.video.currentTime !== this.#moved.time) {
       this.#moved = { at: now, time: this.video.currentTime };
     } else if (now - this.#moved.at > STUCK_MS && this.edge > this.takenAt(this.video.currentTime) + STUCK_MS) {

@@ -1,0 +1,1 @@
+"""The watch page and other players, on a running line."""
