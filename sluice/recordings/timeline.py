@@ -1,7 +1,7 @@
 """When a camera was recorded, and what was seen, by buckets of time: out of the summaries of hours, and a listing."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from sluice.contracts.index import HourSummary, LabelCount, Minute, Span
@@ -68,29 +68,22 @@ def timeline(store: ObjectStore, camera: str, from_ms: int, to_ms: int, *, bucke
 
 
 def _parts(store: ObjectStore, camera: str, from_ms: int, to_ms: int) -> Iterator[_Hours]:
-    """Closed hours from their indexes, the rest from the listing; labels of an open hour from what is known of it."""
-    at = from_ms
-    labels: dict[int, dict[str, LabelCount]] = {}
-    labelled_to_ms = 0
+    """Indexed hours from their indexes, the rest from the listing; an open hour from both, one after the other."""
+    at, labelled_to_ms = from_ms, 0
     for hour_ms, found in load_each(store, camera, indexed_hours(store, camera, from_ms, to_ms), HourSummary):
         if found is None:
             continue
-        labelled_to_ms = max([labelled_to_ms, *(each.to_ms for each in found.spans)])
-        if not found.closed:
-            labels.update({each.at_ms: each.labels for each in found.minutes})
-            continue
         if at < hour_ms:
-            yield _listed(store, camera, at, hour_ms, labels)
+            yield _listed(store, camera, at, hour_ms)
+        indexed_to_ms = max((each.to_ms for each in found.spans), default=hour_ms)
+        labelled_to_ms = max(labelled_to_ms, indexed_to_ms if found.spans else 0)
         yield _Hours(spans=found.spans, minutes=found.minutes, labelled_to_ms=labelled_to_ms)
-        at = hour_ms + HOUR_MS
+        at = hour_ms + HOUR_MS if found.closed else indexed_to_ms
     if at < to_ms:
-        yield _listed(store, camera, at, to_ms, labels)
-    yield _Hours(spans=(), minutes=(), labelled_to_ms=labelled_to_ms)
+        yield _listed(store, camera, at, to_ms)
 
 
-def _listed(
-    store: ObjectStore, camera: str, from_ms: int, to_ms: int, labels: dict[int, dict[str, LabelCount]]
-) -> _Hours:
+def _listed(store: ObjectStore, camera: str, from_ms: int, to_ms: int) -> _Hours:
     spans = list[Span]()
 
     def passing() -> Iterator[Recorded]:
@@ -102,5 +95,5 @@ def _listed(
             spans.extend(spans_of([*ends, (each.name.start_ms, each.name.end_ms)]))
             yield each
 
-    minutes = tuple(replace(each, labels=labels.get(each.at_ms, {})) for each in minutes_of(passing(), {}))
+    minutes = minutes_of(passing(), {})
     return _Hours(spans=tuple(spans), minutes=minutes)

@@ -1,0 +1,1 @@
+"""What a user of a running system sees, wherever it runs."""
