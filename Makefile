@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --requir
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 ##@ Every day
-.PHONY: help demo test check fix bench bench-segmenter bench-detect soak
+.PHONY: help demo test check fix bench bench-segmenter bench-detect bench-hls soak
 demo: $(VENV)/runtime tools ## Watch detections: starts everything and feeds three cameras (ARGS=--once ends by itself)
 	$(BIN)/python -m sluice.cli.main demo $(ARGS)
 
@@ -35,6 +35,9 @@ bench-segmenter: $(VENV)/dev tools ## CPU and memory beside as many ffmpeg (ARGS
 
 bench-detect: $(VENV)/dev tools ## Of Triton's limit, beside frame at a time, latency and cost (ARGS="--rounds 5")
 	$(BIN)/python -m tests.bench.detect $(ARGS)
+
+bench-hls: $(VENV)/dev tools ## How soon a chunk is listed, the gateway's cost, glass to glass (ARGS="--seconds 60")
+	$(BIN)/python -m tests.bench.hls $(ARGS)
 
 soak: $(VENV)/dev tools ## Hours of it without growth or loss (ARGS="segmenter 30m")
 	$(BIN)/python -m tests.soak $(ARGS)

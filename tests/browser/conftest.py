@@ -16,15 +16,19 @@ CAMERA = "pattern"
 SOURCE = "test://?size=640x360&fps=25&gop=25&bf=2&audio=1&live=1"
 """A keyframe a second: chunks of three seconds."""
 CHUNK_S = 3
+FLAGS = ["--autoplay-policy=no-user-gesture-required", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+"""Chromium refuses its sandbox to root."""
 
 
 def needed(program: str, package: str) -> str:
     """Where a program of Debian is; skips by name on a laptop, fails in CI."""
     found = shutil.which(program)
-    if found is None:
-        reason = f"{program} is missing: apt install {package}"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    return found
+    if found is not None:
+        return found
+    reason = f"{program} is missing: apt install {package}"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 @pytest.fixture(scope="package")
@@ -55,10 +59,9 @@ def link(watching: Line) -> Callable[[str], str]:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Headless; it refuses a sandbox to root."""
+    """Debian's, headless."""
     program = needed("chromium", "chromium")
-    flags = ["--autoplay-policy=no-user-gesture-required", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=flags)
+        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
         yield browser
         browser.close()

@@ -73,7 +73,8 @@ def strict(playlists: Sequence[str]) -> list[str]:
     parser = page_home()
     if not (parser / "node_modules").is_dir():
         needed("hls-parser of npm", "npm && make page")
-    command = [needed("node", "nodejs"), Path(__file__).with_name("strict.cjs"), parser]
+    command: list[str | Path] = [needed("node", "nodejs"), Path(__file__).with_name("strict.cjs"), parser]
     given = "".join(f"{json.dumps(text)}\n" for text in playlists)
     done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=60, check=True)
-    return done.stdout.split("\n")[: len(playlists)]
+    said: list[str] = done.stdout.split("\n")
+    return said[: len(playlists)]
