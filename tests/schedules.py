@@ -57,7 +57,6 @@ class Work:
 
     def _body(self) -> None:
         try:
-            self.halt()
             self.run()
         except (SluiceError, AssertionError, Killed) as error:
             self.error = None if isinstance(error, Killed) else error

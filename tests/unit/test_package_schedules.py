@@ -74,15 +74,18 @@ CHUNKS = st.fixed_dictionaries(
         "pause_ms": st.sampled_from([0, 0, 7, 90_000]),
     }
 )
+PUT = st.tuples(st.just("put"), CHUNKS)
+NUMBERED = {"announce": 6, "step": 9, "kill": 1, "stray": 1, "lose": 1}
+"""What else happens, and how often."""
 ACTIONS = st.one_of(
-    st.tuples(st.just("put"), CHUNKS),
-    st.tuples(st.just("announce"), st.integers(0, 8)),
-    st.tuples(st.just("announce"), st.just(0)),
-    st.tuples(st.just("step"), st.integers(0, MOST_AT_ONCE - 1)),
-    st.tuples(st.just("step"), st.integers(0, MOST_AT_ONCE - 1)),
-    st.tuples(st.just("kill"), st.integers(0, MOST_AT_ONCE - 1)),
-    st.tuples(st.just("stray"), st.integers(1, 3)),
-    st.tuples(st.just("lose"), st.just(0)),
+    PUT,
+    PUT,
+    *(
+        st.tuples(
+            st.sampled_from([each for each, weight in NUMBERED.items() for _ in range(weight)]), st.integers(0, 3)
+        )
+        for _ in range(5)
+    ),
 )
 
 
@@ -97,7 +100,7 @@ def play(scene: Scene, what: str, how: object) -> None:
         case (("step" | "kill"), int()) if works:
             works[how % len(works)].step(kill=what == "kill")
         case "stray", int() if chunks:
-            scene.stray(how)
+            scene.stray(1 + how)
         case "lose", _:
             # Nobody is at work: a writer that looked before the list was deleted and writes after it was begun anew
             # and deleted again would repeat numbers. That takes two deletions and a request that hangs between them.
