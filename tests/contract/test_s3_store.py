@@ -1,6 +1,7 @@
 """What S3Store keeps beyond the port: rights, time, TLS, other clients."""
 
 import gzip
+import hashlib
 import http.server
 import itertools
 import os
@@ -278,6 +279,18 @@ class TestOthers:
 
         assert "-" not in etag
         assert head["ContentType"] == "video/mp4"
+
+    def test_a_body_that_is_not_what_its_metadata_says_is_refused(self, store: S3Store) -> None:
+        """The hash is signed: what a disk has changed since it was taken is not stored under it."""
+        told = hashlib.sha256(b"as it was cut").hexdigest()
+
+        store.put("whole", b"as it was cut", metadata={"sha256": told})
+        with pytest.raises(StoreError, match=r"(?i)sha256"):
+            store.put("changed", b"as it was cuT", metadata={"sha256": told})
+
+        assert store.get("whole").metadata == {"sha256": told}
+        with pytest.raises(ObjectNotFoundError):
+            store.get("changed")
 
     def test_a_body_is_read_as_it_is_stored(self, store: S3Store, store_settings: StoreSettings) -> None:
         """A small object that unpacks to a large one stays small."""
