@@ -94,6 +94,7 @@ def _share(app: Flask, settings: GatewaySettings) -> None:
     def add_headers(response: Response) -> Response:
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
         response.headers.setdefault("Referrer-Policy", "no-referrer")
+        response.headers.setdefault("Cache-Control", "no-store")
         if allowed:
             response.headers.add("Vary", "Origin")
         if shares(request) and "Origin" in request.headers:

@@ -49,6 +49,8 @@ def guard(app: Flask, tokens: TokenBook) -> None:
     def check() -> None:
         if request.path not in OPEN:
             g.token = _token_of_request(tokens)
+        if request.path == "/metrics":
+            require_admin_of_all()
 
 
 def the_token() -> Token:

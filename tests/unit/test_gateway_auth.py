@@ -119,7 +119,16 @@ def test_the_log_and_the_metrics_hold_no_token(gateway: Gateway) -> None:
 
     assert "KeyError" in stream.getvalue()
     assert viewer.secret not in stream.getvalue()
-    assert viewer.secret not in viewer.ask("/metrics").text
+    metrics = gateway.admin().ask("/metrics").text
+    assert "sluice_requests_total" in metrics
+    assert viewer.secret not in metrics
+
+
+def test_metrics_are_of_all_cameras_and_so_are_their_readers(gateway: Gateway) -> None:
+    """Not for viewers, nor for admins of some cameras."""
+    readers = (gateway.viewer(), gateway.admin("gate"), gateway.admin())
+
+    assert [reader.ask("/metrics").status_code for reader in readers] == [403, 403, 200]
 
 
 def test_a_fault_of_ours_tells_the_viewer_nothing_but_where_to_look(gateway: Gateway) -> None:
