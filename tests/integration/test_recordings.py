@@ -1,6 +1,7 @@
 """Recordings in a real store: the rights suffice, and a month of them makes nothing slow."""
 
 import itertools
+import os
 import statistics
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from functions.gateway.settings import GatewaySettings, Services
 from functions.index.handler import index
 from functions.index.rounds import index_camera
 from sluice import tokens
+from sluice.cli.main import main
 from sluice.contracts.index import HourIndex, IndexedChunk, LabelCount
 from sluice.names import ChunkName
 from sluice.recordings.chunks import Recorded, chunks_between
@@ -26,6 +28,7 @@ from sluice.tokens import TokenBook
 from tests.builders import NOON_MS, a_chunk_name
 from tests.recorded import record
 from tests.services.prepared import PreparedServers, both_lanes, servers
+from tests.services.usage import usage
 from tests.viewers import Viewer
 
 pytestmark = [pytest.mark.s3, pytest.mark.nats]
@@ -91,6 +94,12 @@ def an_index(hour_ms: int, first_seq: int) -> bytes:
     )
 
 
+def worked(prepared: PreparedServers) -> float:
+    """Milliseconds of CPU that this process and the store have used."""
+    assert prepared.minio.pid
+    return usage([os.getpid(), prepared.minio.pid]).cpu_s * 1000
+
+
 @pytest.fixture(scope="module")
 def month(prepared: PreparedServers) -> PreparedServers:
     """Thirty days as indexes, and the hour that goes on as 1,200 keys."""
@@ -108,19 +117,22 @@ def test_a_day_of_a_months_recordings_is_shown_at_once(month: PreparedServers) -
     """The timeline of 24 hours in less than 300 ms, whatever else was recorded."""
     viewer = a_viewer(month)
     first = viewer.ask(f"/api/cameras/{CAMERA}/timeline?{RANGE}")
-    took_ms, deadline = list[float](), time.monotonic() + 20
-    # The quickest of several: what else runs on this machine is not measured.
-    while len(took_ms) < 9 or (min(took_ms) >= GOAL_MS and time.monotonic() < deadline):
-        began = time.perf_counter()
+    took_ms, worked_ms = list[float](), list[float]()
+    for _ in range(12):
+        began, before = time.perf_counter(), worked(month)
         viewer.ask(f"/api/cameras/{CAMERA}/timeline?{RANGE}")
         took_ms.append((time.perf_counter() - began) * 1000)
+        worked_ms.append(worked(month) - before)
 
     assert first.json
-    print(f"timeline of 24 h out of 30 days: {min(took_ms):.0f} ms (median {statistics.median(took_ms):.0f} ms)")
+    quickest = f"{min(took_ms):.0f} ms (median {statistics.median(took_ms):.0f} ms, work {min(worked_ms):.0f} ms)"
+    print(f"timeline of 24 h out of 30 days: {quickest}")
     assert first.json["recorded"] == [{"from": "2026-11-20T13:00:00.000Z", "to": "2026-11-21T13:00:00.000Z"}]
     assert len(first.json["buckets"]) == 288
     assert sum(each["labels"]["person"]["frames"] for each in first.json["buckets"][:-12]) == 23 * 1200 // 3 * 9
-    assert min(took_ms) < GOAL_MS
+    # On a machine that others keep busy only the work can be told from the waiting.
+    busy = os.getloadavg()[0] > 2 * (os.cpu_count() or 1)
+    assert min(worked_ms if busy else took_ms) < GOAL_MS
 
 
 def test_a_day_is_a_playlist_within_seconds(month: PreparedServers) -> None:
@@ -168,3 +180,25 @@ def test_a_run_looks_at_every_camera(prepared: PreparedServers) -> None:
     index(store=prepared.store("index"))
 
     assert list(prepared.store("gateway").list("index/lane/"))
+
+
+def test_the_command_writes_a_file(prepared: PreparedServers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As whoever the environment names, where no runtime runs; a hole is told, and leaves nothing behind."""
+    record(prepared.store("admin"), "hall", start_ms=NOON_MS, chunks=3)
+    for name, value in {
+        **prepared.secrets.part("admin"),
+        "SLUICE_S3_URL": prepared.minio.url,
+        "SLUICE_S3_REGION": prepared.minio.region,
+        "SLUICE_NATS_URL": prepared.nats.url,
+    }.items():
+        monkeypatch.setenv(name, value)
+    file = tmp_path / "hall.mp4"
+    command = ["clip", "hall", "--state", str(tmp_path / "state"), "-o", str(file)]
+
+    cut = main([*command, "--from", "2026-11-21T12:00:00Z", "--to", "2026-11-21T13:00:04+01:00"])
+    body = file.read_bytes()
+    refused = main([*command, "--from", "2026-11-21T10:00", "--to", "2026-11-21T11:00"])
+
+    assert (cut, refused) == (0, 1)
+    assert body.count(b"moof") == 2
+    assert [each.name for each in tmp_path.iterdir()] == ["hall.mp4"]
