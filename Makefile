@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --requir
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 ##@ Every day
-.PHONY: help demo test check fix bench bench-segmenter bench-detect bench-hls soak
+.PHONY: help demo test check fix bench bench-segmenter bench-detect bench-hls soak screenshot
 demo: $(VENV)/runtime tools ## Watch detections: starts everything and feeds three cameras (ARGS=--once ends by itself)
 	$(BIN)/python -m sluice.cli.main demo $(ARGS)
 
@@ -41,6 +41,9 @@ bench-hls: $(VENV)/dev tools ## How soon a chunk is listed, the gateway's cost, 
 
 soak: $(VENV)/dev tools ## Hours of it without growth or loss (ARGS="segmenter 30m")
 	$(BIN)/python -m tests.soak $(ARGS)
+
+screenshot: $(VENV)/dev tools ## docs/watch.jpg, taken of the running line
+	$(BIN)/python -m tests.browser.screenshot
 
 ##@ The local runtime
 .PHONY: up down tools page clean

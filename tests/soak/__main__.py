@@ -1,10 +1,10 @@
-"""`python -m tests.soak segmenter 30m`, or detect."""
+"""`python -m tests.soak segmenter 30m`, or detect, or hls."""
 
 import argparse
 import re
 import sys
 
-from tests.soak import detect, segmenter
+from tests.soak import detect, hls, segmenter
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -18,7 +18,7 @@ def seconds(text: str) -> int:
 
 
 parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
-parser.add_argument("what", choices=["segmenter", "detect"])
+parser.add_argument("what", choices=["segmenter", "detect", "hls"])
 parser.add_argument("lasts", type=seconds, nargs="?", default=seconds("30m"))
 options = parser.parse_args()
-sys.exit({"segmenter": segmenter.main, "detect": detect.main}[options.what](options.lasts))
+sys.exit({"segmenter": segmenter.main, "detect": detect.main, "hls": hls.main}[options.what](options.lasts))
