@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -421,7 +422,7 @@ class WitnessedStore(UnreliableStore):
     names: dict[str, bytes] = field(default_factory=dict)
     floors: dict[int, int] = field(default_factory=dict)
 
-    def _write(self, key: str, body: bytes, metadata: Mapping[str, str]) -> str:
+    def _write(self, key: str, body: bytes, content_type: str, **told: Any) -> str:
         if key.startswith(CHUNKS) and key not in self.names:
             self._check(parse_chunk_key(key), body)
         if key.startswith(CHUNKS):
@@ -429,7 +430,7 @@ class WitnessedStore(UnreliableStore):
         if key == STATE:
             state = json.loads(body)
             self.floors.setdefault(state["session"], state["floor_ms"])
-        return MemoryStore._write(self, key, body, metadata)
+        return MemoryStore._write(self, key, body, content_type, **told)
 
     def _check(self, name: ChunkName, body: bytes) -> None:
         assert body not in self.names.values(), f"one media, two names: {name.key}"
