@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from sluice import cameras, names
 from sluice.contracts.camera import Camera
 from sluice.errors import ObjectNotFoundError
 from sluice.names import parse_chunk_key
+from tests.builders import a_chunk_name
 from tests.playlists import Refreshes, read
 from tests.services.line import Line, copy_manifests, eventually, needs_tools
 from tests.services.mirror import mirror
@@ -27,7 +29,7 @@ def packaging(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """The shipped line with one camera, and nobody but package behind the Broker."""
     needs_tools()
     line = Line(tmp_path_factory.mktemp("packaging"))
-    copy_manifests(line, without=("detect", "sweep", "inspect", "index", "gateway"))
+    copy_manifests(line, without=("detect", "inspect", "index", "gateway"))
     try:
         line.start()
         source = "test://?size=320x180&fps=25&gop=25&bf=2&audio=1"
@@ -54,7 +56,15 @@ def test_a_player_plays_what_is_listed(packaging: Line, tmp_path: Path) -> None:
     eventually("four entries", lambda: has(packaging, 4))
 
     with mirror(packaging.store()) as url:
-        command = ["ffprobe", "-v", "warning", "-read_intervals", "%+#400", "-show_entries", "frame=pts_time,media_type"]
+        command = [
+            "ffprobe",
+            "-v",
+            "warning",
+            "-read_intervals",
+            "%+#400",
+            "-show_entries",
+            "frame=pts_time,media_type",
+        ]
         played = subprocess.run(
             [*command, "-of", "json", f"{url}/{INDEX}"], capture_output=True, text=True, timeout=60, check=False
         )
@@ -96,3 +106,16 @@ def test_every_chunk_is_listed_in_order(packaging: Line) -> None:
     assert set(refreshes.seen) <= set(stored)
     assert len({each["chunk"]["key"] for each in told}) == len(told)
     assert sum(each["listed"] for each in told) >= 8
+
+
+def test_the_sweeper_may_look_at_playlists(packaging: Line) -> None:
+    """With the rights that it has: where a list is, and where there is none."""
+    url = packaging.runtime()["endpoints"]["services"]["sweep"]
+    packaging.store().put(f"chunks/nobody/{'/'.join(a_chunk_name('nobody').key.split('/')[2:])}", b"x")
+
+    for _ in range(2):
+        request = urllib.request.Request(url, data=b"{}", method="POST")
+        assert urllib.request.urlopen(request, timeout=50).status == 204
+
+    swept = {each.key for each in packaging.store().list("state/sweep/")}
+    assert {names.state_key("sweep", camera) for camera in (CAMERA, "nobody")} <= swept
