@@ -59,6 +59,18 @@ def test_a_clip_has_every_frame_of_its_chunks_and_one_clock(shape: str, bf: int)
     assert len(packets(answer.data, "video")) == len(chunks) * FRAMES
 
 
+def test_a_clock_that_stands_still_does_not_go_back() -> None:
+    """Two chunks that say the same time follow each other."""
+    gateway = Gateway()
+    names = record(gateway.store, chunks=2)
+    gateway.store.put(names[1].key, gateway.store.get(names[0].key).body)
+
+    body = gateway.viewer("gate").ask(f"{PATH}?{QUERY}").data
+
+    for kind in ("video", "audio"):
+        assert all(before.dts < after.dts for before, after in pairwise(packets(body, kind)))
+
+
 def test_ffmpeg_reads_it_without_a_word(tmp_path: Any) -> None:
     """And shows how long it is, and when it was recorded."""
     file = tmp_path / "clip.mp4"

@@ -1,6 +1,7 @@
 """A range of recordings as a playlist: complete, to be sought in, with a discontinuity where no stream goes on."""
 
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -90,6 +91,19 @@ def test_a_hole_and_a_new_session_are_discontinuities() -> None:
     assert text.count("#EXT-X-DISCONTINUITY\n") == 3
     assert text.count("#EXT-X-MAP") == 2
     assert text.count("#EXT-X-PROGRAM-DATE-TIME") == 6
+
+
+def test_a_missing_number_is_a_hole_however_short() -> None:
+    """Its clock may go on elsewhere."""
+    gateway = Gateway()
+    names = record(gateway.store, chunks=2)
+    body = gateway.store.get(names[1].key).body
+    gateway.store.delete([names[1].key])
+    gateway.store.put(replace(names[1], seq=3).key, body)
+
+    _, text = asked(gateway, all_of())
+
+    assert text.count("#EXT-X-DISCONTINUITY\n") == 1
 
 
 def test_a_chunk_without_its_init_segment_is_left_out() -> None:
