@@ -36,7 +36,7 @@ class Places:
 def stream(response: Response, body: Iterator[bytes], places: Places, settings: GatewaySettings) -> Response:
     """Let *response* send *body*; its first piece is made here, so that what fails still has a status."""
     if request.method == "HEAD":
-        return response  # nobody would close it
+        return response  # takes no time, so it needs no place
     places.take()
     try:
         first = next(body, b"")

@@ -301,13 +301,14 @@ def test_more_streams_than_places_are_told_to_come_again() -> None:
 
     refused = [viewer.ask("/api/events/stream") for _ in range(50)]
     others = [viewer.ask(path).status_code for path in ("/hls/gate/index.m3u8", "/api/events", "/health/liveness")]
-    viewer.ask("/api/events/stream", "HEAD")
+    head = viewer.ask("/api/events/stream", "HEAD")
     for each in held:
         each.close()
 
     assert {answer.status_code for answer in refused} == {503}
     assert {answer.headers["Retry-After"] for answer in refused} == {"2"}
     assert others == [200, 200, 204]
+    assert head.status_code == 200
     again = viewer.ask("/api/events/stream", buffered=False)
     again.close()
     assert again.status_code == 200

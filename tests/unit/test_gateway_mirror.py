@@ -20,7 +20,8 @@ def gateway() -> Gateway:
     made.store.put(CHUNK.init_key, b"ftypmoov")
     made.store.put("hls/gate/index.m3u8", b"#EXTM3U\n")
     made.store.put("hls/gate/live-4.m3u8", b"#EXTM3U\n#EXTINF\n")
-    made.store.put("hls/gate/notes.txt", b"private")
+    for key in ("hls/gate/notes.txt", "chunks/gate/2026-11-21/12/x.mp4", "init/gate/0a1b2c3d.mp4.json"):
+        made.store.put(key, b"private")
     return made
 
 
@@ -177,6 +178,15 @@ def test_a_deleted_chunk_is_not_there_although_it_was_known(gateway: Gateway) ->
 
     assert gone.status_code == 404
     assert viewer.ask(PATH).status_code == 404
+
+
+def test_what_a_chunk_is_like_is_asked_once(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All viewers of a camera ask for the same few."""
+    first, second = gateway.viewer(), gateway.viewer()
+    first.ask(PATH)
+    monkeypatch.delattr(MemoryStore, "list")
+
+    assert second.ask(PATH).data == BODY
 
 
 def test_more_downloads_than_places_are_told_to_come_again() -> None:

@@ -132,3 +132,12 @@ def test_only_one_token_is_revoked_at_a_time() -> None:
             tokens.revoke(store, given)
 
     assert len(tokens.load_all(store)[0]) == 17
+
+
+def test_nothing_named_is_nothing_revoked() -> None:
+    """Also where there is one token only."""
+    store = MemoryStore()
+    tokens.create(store)
+
+    with pytest.raises(InvalidTokenError):
+        tokens.revoke(store, "")
