@@ -92,8 +92,8 @@ class Watched:
         return longest / 1000
 
     def latency_s(self) -> float:
-        """What the page says."""
-        return float(self.text("latency").partition(" ")[0])
+        """What the page says; infinite while it says nothing, as nothing plays."""
+        return float(self.text("latency").partition(" ")[0] or "inf")
 
     def looks(self, count: int, *, every_ms: int = 200) -> list[Look]:
         """So many pictures with what is drawn over them."""
