@@ -14,6 +14,7 @@ from functions.index.rounds import CLOSED_MS, Round, index_camera
 from sluice.contracts.index import HourIndex, LabelCount, Span
 from sluice.names import ChunkName, state_key
 from sluice.recordings.hours import HOUR_MS, key_of
+from sluice.store import StoredObject
 from sluice.testing.store import MemoryStore
 from tests.builders import NOON_MS, a_chunk_name
 
@@ -125,6 +126,29 @@ def test_a_late_chunk_reopens_its_hour() -> None:
     assert camera.stems() == [names[0].stem, names[1].stem, late.stem]
 
 
+def test_a_late_chunk_of_the_last_hours_is_seen_at_once() -> None:
+    """However many older ones wait for their turn."""
+    camera = Camera()
+    for number in range(12):
+        camera.records(*run(NOON_MS - (11 - number) * HOUR_MS, 1, first_seq=1 + number))
+    camera.round()
+    camera.records(*(late := run(NOON_MS - HOUR_MS + 60_000, 1, first_seq=20)))
+
+    assert camera.round().written == 1
+    assert late[0].stem in camera.stems(NOON_MS - HOUR_MS)
+
+
+def test_a_result_that_shows_nothing_is_known_too() -> None:
+    """It is not read again."""
+    camera = Camera()
+    names = run(NOON_MS, 1)
+    camera.records(*names)
+    camera.sees(names[0], [])
+    camera.round()
+
+    assert camera.index().chunks[0].labels == {"objects": {}}
+
+
 def test_a_late_result_is_taken_in() -> None:
     """Others are not read again."""
     camera = Camera()
@@ -179,6 +203,40 @@ def test_a_round_that_runs_out_of_time_goes_on_in_the_next() -> None:
 
     assert camera.round(seconds=-1) == Round(written=0, whole=False)
     assert camera.round() == Round(written=2, whole=True)
+
+
+@dataclass(kw_only=True)
+class SlowStore(MemoryStore):
+    """Time is over when the first result was read."""
+
+    deadline: float = 0.0
+
+    def get(self, key: str, *, first: int = 0, last: int | None = None, limit: int | None = None) -> StoredObject:
+        """See ObjectStore.get."""
+        while key.startswith("results/") and time.monotonic() <= self.deadline:
+            pass
+        return super().get(key, first=first, last=last, limit=limit)
+
+
+def test_an_hour_whose_results_took_too_long_is_not_done() -> None:
+    """What was read stands in its index; the next round begins with it, not behind it."""
+    slow = SlowStore()
+    names = run(NOON_MS - 9 * HOUR_MS, 9) + run(NOON_MS, 1, first_seq=10)
+    camera = Camera()
+    camera.store = slow
+    camera.records(*names)
+    for name in names:
+        camera.sees(name, ["person"])
+    slow.deadline = time.monotonic() + 0.2
+
+    first = index_camera("gate", store=slow, now_ms=camera.ms, deadline=slow.deadline)
+    read = sum(bool(each.labels) for each in camera.index(NOON_MS - 9 * HOUR_MS).chunks)
+    camera.round()
+
+    assert first == Round(written=1, whole=False)
+    assert 0 < read < 9
+    assert camera.index(NOON_MS - 9 * HOUR_MS).labels == {"person": LabelCount(frames=9, most=1)}
+    assert camera.index().labels == {"person": LabelCount(frames=1, most=1)}
 
 
 def test_chunks_of_a_fenced_segmenter_are_counted_and_not_named() -> None:
