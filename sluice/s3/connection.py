@@ -51,7 +51,7 @@ class Connection:
     def put(self, key: str, body: bytes, headers: Mapping[str, str], *, sha256: str | None) -> str:
         """PUT, with the body's hash if it is known; returns the etag.
 
-        minio-py would copy the body, take its hash again, and cost twice as much (docs/adr/0013-segmenter-cost.md).
+        minio-py would copy the body, take its hash again, and cost twice as much (docs/adr/0014-segmenter-cost.md).
         """
         from minio.credentials import Credentials
         from minio.error import S3Error
