@@ -35,9 +35,7 @@ def add(commands: Any) -> None:
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     new = _verb(verbs, "create", "make a token, and show it this once")
     new.add_argument("--camera", action="append", default=[], metavar="C", help="only of this camera; again for more")
-    new.add_argument(
-        "--role", choices=ROLES, default=VIEWER, help="a viewer reads, an admin also writes"
-    )
+    new.add_argument("--role", choices=ROLES, default=VIEWER, help="a viewer reads, an admin also writes")
     new.add_argument("--days", type=_days, metavar="N", help="let it in for so long (default: until it is revoked)")
     new.add_argument("--note", default="", metavar="T", help="what it is for")
     shown = _verb(verbs, "list", "id, role, cameras, end and note of each")

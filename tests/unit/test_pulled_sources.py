@@ -336,7 +336,7 @@ def test_of_a_playlists_variants_the_largest_is_taken_and_the_others_are_left() 
         each for n, size in enumerate(sizes) for each in (_Track(2 * n, "video", size), _Track(2 * n + 1, "audio"))
     ]
 
-    chosen = Chosen(Container(*tracks), ADDRESS)  # type: ignore[arg-type]
+    chosen = Chosen(Container(*tracks), ADDRESS)
 
     assert (chosen.video.index, chosen.audio.index) == (2, 3)  # type: ignore[union-attr]
     assert [each.index for each in tracks if each.discard is None] == [2, 3]
@@ -345,7 +345,7 @@ def test_of_a_playlists_variants_the_largest_is_taken_and_the_others_are_left() 
 def test_sound_alone_is_no_camera() -> None:
     """It is said what was found instead."""
     with pytest.raises(SourceError) as refused:
-        Chosen(Container(_Track(0, "audio"), kind="mpegts"), ADDRESS)  # type: ignore[arg-type]
+        Chosen(Container(_Track(0, "audio"), kind="mpegts"), ADDRESS)
 
     assert refused.value.reason == "unsupported"
     assert "found audio" in refused.value.detail
