@@ -122,6 +122,12 @@ def revoke(store: ObjectStore, token_id: str) -> Token:
     return named[0]
 
 
+def forget_expired(store: ObjectStore, *, note: str) -> None:
+    """Delete the tokens that have expired and bear this note: those that nobody made by hand."""
+    now = datetime.now(UTC)
+    store.delete([token.key for token in load_all(store)[0] if token.note == note and token.has_expired(now)])
+
+
 def encode(token: Token) -> bytes:
     """The body of its object."""
     fields = {

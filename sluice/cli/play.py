@@ -69,7 +69,9 @@ def links(store: Any, gateway: str, camera: str) -> dict[str, str]:
     """The page and the playlist of a camera, with a token of their own."""
     from sluice import tokens
 
-    secret, _ = tokens.create(store, cameras=[camera], lifetime=LIFETIME, note=f"sluice play {camera}")
+    note = f"sluice play {camera}"
+    tokens.forget_expired(store, note=note)
+    secret, _ = tokens.create(store, cameras=[camera], lifetime=LIFETIME, note=note)
     base = f"{gateway}/t/{secret}"
     return {"watch": f"{base}/watch/{camera}", "hls": f"{base}/hls/{camera}/index.m3u8"}
 
