@@ -54,14 +54,15 @@ class Clip:
     def pieces(self, store: ObjectStore) -> Iterator[bytes]:
         """The file, in pieces of bounded size; the first is made of the first chunk, too."""
         clock = _Clock(fragment.tracks_of(self.init, where=self.chunks[0].name.init_key))
-        for number, each in enumerate(self.chunks, 1):
+        # VLC expects the first fragment to have the number 0, and complains of any other; nobody else minds.
+        for number, each in enumerate(self.chunks):
             at = len(self.init)
             while at < each.size_bytes:
                 last = min(at + WINDOW, each.size_bytes) - 1
                 piece = store.get(each.name.key, first=at, last=last).body
                 if at == len(self.init):
                     piece = clock.set(piece, each.name, number)
-                yield self.head + piece if number == 1 and at == len(self.init) else piece
+                yield self.head + piece if number == 0 and at == len(self.init) else piece
                 at = last + 1
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sluice.boxes import find
 from sluice.errors import UnusableInputError
 from sluice.recordings import fragment
 from sluice.recordings.chunks import chunks_between
@@ -69,6 +70,15 @@ def test_a_clock_that_stands_still_does_not_go_back() -> None:
 
     for kind in ("video", "audio"):
         assert all(before.dts < after.dts for before, after in pairwise(packets(body, kind)))
+
+
+def test_its_fragments_are_numbered_from_0() -> None:
+    """As VLC expects."""
+    body = a_gateway("two sessions").viewer("gate").ask(f"{PATH}?{QUERY}").data
+
+    numbers = [int.from_bytes(body[box.body + 4 : box.body + 8], "big") for box in find(body, "moof/mfhd")]
+
+    assert numbers == list(range(8))
 
 
 def test_ffmpeg_reads_it_without_a_word(tmp_path: Any) -> None:
