@@ -17,16 +17,15 @@ from typing import Final
 
 from segmenter.ingest.guesses import Guesses, GuessesError
 from segmenter.ingest.handover import Handover
+from segmenter.ingest.listener import Listener
 from segmenter.ingest.request import HEAD_END, HEAD_MAX, RefusedError, Request, parse_head
 from sluice.errors import UnavailableError
 
 HEAD_S: Final = 10.0
 ANSWER_S: Final = 10.0
-MOST_CONNECTIONS: Final = 512
 RETRY_S: Final = 5
 _LINGER_S: Final = 2.0
 _LINGER_MAX: Final = 4 << 20
-_ACCEPT_AGAIN_S: Final = 0.1
 _ROOM: Final = 16 << 10
 _log = logging.getLogger("sluice.ingest")
 
@@ -53,66 +52,29 @@ class Front:
         hand_over: Callable[[Handover, socket.socket], Awaitable[None] | None],
         guesses: Guesses | None = None,
     ) -> None:
-        self._host, self._port = host, port
         self._pages, self._admit, self._hand_over = pages, admit, hand_over
         self._guesses = guesses or Guesses()
-        self._listener: socket.socket | None = None
-        self._accepting: asyncio.Task[None] | None = None
-        self._connections: dict[asyncio.Task[None], None] = {}  # the oldest first
+        self._listener = Listener(host=host, port=port, serve=self._serve)
 
     @property
     def port(self) -> int:
         """Where it listens; given by the system when 0 was asked for."""
-        return self._port
+        return self._listener.port
 
     async def open(self) -> None:
         """Listen; raises OSError when the port is taken."""
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        self._listener = socket.create_server((self._host, self._port), family=family, backlog=MOST_CONNECTIONS)
-        self._listener.setblocking(False)
-        self._port = self._listener.getsockname()[1]
-        self._accepting = asyncio.create_task(self._accept(self._listener), name="http-accept")
+        await self._listener.open()
 
     async def close(self) -> None:
         """Listen no longer and drop what is waiting here; pushes that were handed over go on."""
-        tasks = [*self._connections, *([self._accepting] if self._accepting else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if self._listener is not None:
-            self._listener.close()
+        await self._listener.close()
 
-    async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                sock, address = await loop.sock_accept(listener)
-            except OSError as error:
-                _log.warning("no connection accepted: %s", error)  # no descriptors left, or reset before we came
-                await asyncio.sleep(_ACCEPT_AGAIN_S)
-                continue
-            if len(self._connections) >= MOST_CONNECTIONS:
-                # The one that has waited longest gives way: whoever holds connections must not keep probes out.
-                next(iter(self._connections)).cancel()
-            task = asyncio.create_task(self._serve(sock, str(address[0])))
-            self._connections[task] = None
-            task.add_done_callback(lambda done: self._connections.pop(done, None))
-
-    async def _serve(self, sock: socket.socket, peer: str) -> None:
-        handed = False
+    async def _serve(self, sock: socket.socket, peer: str) -> bool:
         try:
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            handed = await self._requests(sock, peer)
-        except (OSError, TimeoutError):
-            pass  # it went away, or let us wait
+            return await self._requests(sock, peer)
         except RefusedError as refusal:
             await _refuse(sock, refusal)
-        except Exception:  # noqa: BLE001 (the loop of a server: a bug costs its own connection)
-            _log.exception("a connection failed")
-        finally:
-            if not handed:
-                sock.close()
+            return False
 
     async def _requests(self, sock: socket.socket, peer: str) -> bool:
         """Answer until the connection ends; True: it belongs to a worker now."""

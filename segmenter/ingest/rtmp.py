@@ -11,17 +11,16 @@ from typing import Final
 
 from segmenter.ingest.guesses import Guesses, GuessesError
 from segmenter.ingest.handover import Handover
+from segmenter.ingest.listener import Listener
 from segmenter.ingest.rtmp_error import RtmpError
 from segmenter.ingest.rtmp_session import PublishSession, Wish, status
 from sluice.errors import UnavailableError
 
 WAIT_S: Final = 10.0
 """For everything up to the wish to publish."""
-WAITING_MAX: Final = 512
 BYTES_MAX: Final = 64 << 10
 """Before the wish."""
 _LINGER_S: Final = 1.0
-_ACCEPT_AGAIN_S: Final = 0.1
 _ROOM: Final = 16 << 10
 _log = logging.getLogger("sluice.ingest")
 
@@ -39,68 +38,32 @@ class RtmpFront:
         guesses: Guesses | None = None,
         wait_s: float = WAIT_S,
     ) -> None:
-        self._host, self._port, self._wait_s = host, port, wait_s
+        self._wait_s = wait_s
         self._admit, self._hand_over, self._guesses = admit, hand_over, guesses or Guesses()
-        self._listener: socket.socket | None = None
-        self._accepting: asyncio.Task[None] | None = None
-        self._waiting: set[asyncio.Task[None]] = set()
+        self._listener = Listener(host=host, port=port, serve=self._serve)
 
     @property
     def port(self) -> int:
         """Where it listens; given by the system when 0 was asked for."""
-        return self._port
+        return self._listener.port
 
     async def open(self) -> None:
         """Listen; raises OSError when the port is taken."""
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        self._listener = socket.create_server((self._host, self._port), family=family, backlog=WAITING_MAX)
-        self._listener.setblocking(False)
-        self._port = self._listener.getsockname()[1]
-        self._accepting = asyncio.create_task(self._accept(self._listener), name="rtmp-accept")
+        await self._listener.open()
 
     async def close(self) -> None:
         """Listen no longer and drop who waits here; publishers that were handed over go on."""
-        tasks = [*self._waiting, *([self._accepting] if self._accepting else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if self._listener is not None:
-            self._listener.close()
+        await self._listener.close()
 
-    async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                sock, address = await loop.sock_accept(listener)
-            except OSError as error:
-                _log.warning("no connection accepted: %s", error)  # no descriptors left, or reset before we came
-                await asyncio.sleep(_ACCEPT_AGAIN_S)
-                continue
-            if len(self._waiting) >= WAITING_MAX:
-                sock.close()
-                continue
-            task = asyncio.create_task(self._serve(sock, str(address[0])))
-            self._waiting.add(task)
-            task.add_done_callback(self._waiting.discard)
-
-    async def _serve(self, sock: socket.socket, peer: str) -> None:
-        handed = False
+    async def _serve(self, sock: socket.socket, peer: str) -> bool:
         try:
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             async with asyncio.timeout(self._wait_s):
                 session = PublishSession()
                 wish = await _wish(sock, session)
-                handed = wish is not None and await self._let_in(wish, session, sock, peer)
-        except (OSError, TimeoutError):
-            pass  # it went away, or let us wait
+                return wish is not None and await self._let_in(wish, session, sock, peer)
         except RtmpError as error:
             _log.info("push refused: %s", error, extra={"peer": peer})
-        except Exception:  # noqa: BLE001 (the loop of a server: a bug costs its own connection)
-            _log.exception("a connection failed")
-        finally:
-            if not handed:
-                sock.close()
+            return False
 
     async def _let_in(self, wish: Wish, session: PublishSession, sock: socket.socket, peer: str) -> bool:
         """Whether the socket belongs to a worker now."""

@@ -21,7 +21,7 @@ from typing import Any, Final, cast
 import av
 import pytest
 
-from segmenter.ingest import rtmp
+from segmenter.ingest import listener
 from segmenter.ingest.handover import Handover
 from segmenter.ingest.rtmp import RtmpFront
 from segmenter.ingest.rtmp_flv import FlvReader, flv_reader
@@ -326,13 +326,12 @@ def test_who_drips_is_hung_up_on(door: Door) -> None:
     assert answer == b""
 
 
-def test_who_comes_when_too_many_wait_is_hung_up_on(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that wait keep their turn."""
-    monkeypatch.setattr(rtmp, "WAITING_MAX", 1)
+def test_who_waits_longest_gives_way_when_too_many_do(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever holds connections keeps no camera out."""
+    monkeypatch.setattr(listener, "MOST_CONNECTIONS", 1)
     with socket.create_connection(("127.0.0.1", door.front.port), timeout=PATIENCE_S) as first:
         with socket.create_connection(("127.0.0.1", door.front.port), timeout=PATIENCE_S) as second:
-            assert second.recv(1) == b""
+            second.sendall(GREETING)
+            assert second.recv(1) == b"\x03"
 
-        first.sendall(GREETING)
-
-        assert first.recv(1) == b"\x03"
+        assert first.recv(1) == b""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from segmenter.ingest import front as module
+from segmenter.ingest import listener
 from segmenter.ingest.front import Front, Page
 from segmenter.ingest.guesses import MOST
 from segmenter.ingest.handover import Handover
@@ -184,7 +185,7 @@ def test_a_head_that_does_not_come_is_not_waited_for(door: Door, monkeypatch: py
 
 def test_who_holds_connections_keeps_nobody_out(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory is bounded, and a probe is answered: the connection that has waited longest gives way."""
-    monkeypatch.setattr(module, "MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(listener, "MOST_CONNECTIONS", 2)
 
     with socket.create_connection(("127.0.0.1", door.port), timeout=5) as first:
         first.sendall(b"GET /health/liveness HTTP/1.1\r\n\r\n")
