@@ -15,8 +15,9 @@ from sluice import events
 from sluice.bus import Bus, Message, Subscription
 from sluice.cameras import create, remove
 from sluice.cli.lines import line
+from sluice.cli.play import gateway_url, links
 from sluice.contracts.camera import Camera, Work
-from sluice.errors import ConflictError, InvalidEventError, UnavailableError
+from sluice.errors import ConflictError, InvalidEventError, SluiceError, UnavailableError
 from sluice.local.administrator import Administrator, administrator
 from sluice.local.state import read_runtime
 from sluice.local.tools import INSTALL, find_data, find_triton
@@ -70,6 +71,7 @@ def run(options: argparse.Namespace) -> int:
             lacking = ", ".join(f"{camera} ({kind})" for camera, kind in sorted(missing))
             print(f"no event came for {lacking}: see sluice camera list, sluice deadletter list")
             return 1
+        _print_links(mine, options.state, cameras)
         if not options.once:
             _show_for_ever(mine.bus, watcher, options.state)
     return 0
@@ -164,6 +166,17 @@ def _show(watcher: Subscription, wanted: set[Wanted], *, deadline: float) -> set
             message.ack()
             wanted.discard(_print(message))
     return wanted
+
+
+def _print_links(mine: Administrator, state: Path, cameras: Iterable[str]) -> None:
+    """Where each can be watched; nothing where the manifests have no gateway."""
+    try:
+        gateway = gateway_url(state)
+    except SluiceError:
+        return
+    print()
+    for camera in cameras:
+        print(f"watch {camera:10} {links(mine.store, gateway, camera)['watch']}")
 
 
 def _show_for_ever(bus: Bus, watcher: Subscription, state: Path) -> None:
