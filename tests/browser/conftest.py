@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -31,6 +32,12 @@ def needed(program: str, package: str) -> str:
     pytest.skip(reason)
 
 
+def add(line: Line, camera: Camera) -> None:
+    """Have it recorded."""
+    with closing(line.bus()) as bus:
+        cameras.create(line.store(), bus, camera)
+
+
 @pytest.fixture(scope="package")
 def watching(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """The shipped line with one camera, looked at by a model, and a gateway."""
@@ -43,7 +50,7 @@ def watching(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     try:
         line.start()
         looked_at: dict[str, tuple[Work, ...]] = {"detect": (Work(model="squares", fps=5),)}
-        cameras.create(line.store(), line.bus(), Camera(name=CAMERA, source=SOURCE, functions=looked_at))
+        add(line, Camera(name=CAMERA, source=SOURCE, functions=looked_at))
         eventually("a live playlist", lambda: any(True for _ in line.store().list(f"hls/{CAMERA}/index")))
         yield line
     finally:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from sluice import cameras, tokens
+from sluice import tokens
 from sluice.contracts.camera import Camera, Work
 from sluice.local.tools import find_data
-from tests.browser.conftest import FLAGS, needed
+from tests.browser.conftest import FLAGS, add, needed
 from tests.browser.watched import opened
 from tests.services.line import ROOT, Line, copy_manifests, eventually
 
@@ -31,7 +31,7 @@ def main() -> int:
             line.start()
             work: dict[str, tuple[Work, ...]] = {"detect": (Work(model="faces", fps=5),)}
             camera = Camera(name=CAMERA, source=f"file:{clip}?loop=1", functions=work)
-            cameras.create(line.store(), line.bus(), camera)
+            add(line, camera)
             secret, _ = tokens.create(line.store())
             eventually("chunks", lambda: len(list(line.store().list(f"chunks/{CAMERA}/"))) >= 4)
             browser = playwright.chromium.launch(executable_path=program, args=FLAGS)

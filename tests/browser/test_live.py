@@ -138,7 +138,8 @@ def without_packager(line: Line) -> Iterator[None]:
 
 def paused(line: Line, *, yes: bool) -> None:
     """Stop the camera, or have it go on."""
-    cameras.change(line.store(), line.bus(), CAMERA, lambda camera: replace(camera, paused=yes))
+    with contextlib.closing(line.bus()) as bus:
+        cameras.change(line.store(), bus, CAMERA, lambda camera: replace(camera, paused=yes))
 
 
 def session_of(line: Line) -> int:

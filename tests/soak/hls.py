@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import sync_playwright
 
-from sluice import cameras, tokens
+from sluice import tokens
 from sluice.contracts.camera import Camera
-from tests.browser.conftest import CAMERA, FLAGS, SOURCE, needed
+from tests.browser.conftest import CAMERA, FLAGS, SOURCE, add, needed
 from tests.browser.others import strict
 from tests.browser.watched import Watched, opened
 from tests.playlists import Refreshes
@@ -42,7 +42,7 @@ def running() -> Iterator[Line]:
         copy_manifests(line, without=("detect", "sweep", "inspect", "index"))
         try:
             line.start()
-            cameras.create(line.store(), line.bus(), Camera(name=CAMERA, source=SOURCE, functions={}))
+            add(line, Camera(name=CAMERA, source=SOURCE, functions={}))
             eventually("chunks", lambda: len(list(line.store().list(f"chunks/{CAMERA}/"))) >= 4)
             yield line
         finally:

@@ -7,6 +7,7 @@ const BACK_MS = 45_000;
 /** Calls `take(event)` for each detection; `refused(status)` when the token is no longer good. */
 export class Feed {
   #from;
+  #source = null;
 
   constructor({ root, camera, clock, take, refused }) {
     Object.assign(this, { root, camera, clock, take, refused });
@@ -17,16 +18,27 @@ export class Feed {
   start() {
     this.#stream();
     void this.#ask();
+    // A browser has six connections to a gateway: pages that nobody looks at must not hold them all.
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) {
+        this.#source?.close();
+      } else {
+        this.#stream();
+        void this.#ask();
+      }
+    });
   }
 
   #stream() {
+    if (document.hidden || (this.#source && this.#source.readyState !== EventSource.CLOSED)) return;
     const query = new URLSearchParams({ camera: this.camera, kind: "detections" });
     const source = new EventSource(`${this.root}api/events/stream?${query}`);
+    this.#source = source;
     source.onmessage = (message) => this.#take(message.data);
     // The browser connects again by itself and says where it was; what it does not forgive is an answer that is none:
     // all places taken, or the token gone.
     source.onerror = () => {
-      if (source.readyState !== EventSource.CLOSED) return;
+      if (source.readyState !== EventSource.CLOSED || source !== this.#source) return;
       void this.#poll(performance.now() + STREAM_AGAIN_MS);
     };
   }

@@ -17,7 +17,7 @@ const patient = {
   maxRetryDelayMs: RETRY_MS,
   shouldRetry: (_config, _count, _timeout, response) => response?.code !== 401,
 };
-const policy = { default: { maxTimeToFirstByteMs: 5_000, maxLoadTimeMs: 10_000, timeoutRetry: patient, errorRetry: patient } };
+const times = { maxTimeToFirstByteMs: 5_000, maxLoadTimeMs: 10_000 };
 
 const CONFIG = {
   liveSyncDurationCount: SYNC_COUNT,
@@ -27,8 +27,9 @@ const CONFIG = {
   // What is there is fMP4 already: a worker would have nothing to do.
   enableWorker: false,
   backBufferLength: 30,
-  manifestLoadPolicy: policy,
-  playlistLoadPolicy: policy,
+  playlistLoadPolicy: { default: { ...times, timeoutRetry: patient, errorRetry: patient } },
+  // Of this one hls.js tries again without a word, and a viewer should know why there is no picture: see #failed.
+  manifestLoadPolicy: { default: { ...times, timeoutRetry: null, errorRetry: null } },
 };
 
 /** Plays `url` in `video`; tells what it meets: `told({ok|status|offline…})`. */

@@ -8,6 +8,8 @@ import { Player } from "./player.mjs";
 
 const OFFLINE_MS = 15_000;
 const SAID_MS = 500;
+/** A gateway that is started anew needs no word. */
+const PATIENCE_MS = 3_000;
 const GONE = "This link is no longer good: it has expired or was withdrawn. Ask whoever gave it to you for a new one.";
 
 const camera = decodeURIComponent(location.pathname.split("/").at(-1));
@@ -21,6 +23,7 @@ const player = new Player({ video, url: `${root}hls/${camera}/index.m3u8`, clock
 const feed = new Feed({ root, camera, clock, take: (event) => detections.add(event), refused: told });
 
 let met = { ok: true };
+let metSince = performance.now();
 let over = false;
 let showing = true;
 let boxes = [];
@@ -30,7 +33,9 @@ document.title = `${camera} · Sluice`;
 part("camera").textContent = camera;
 
 function told(news) {
+  const before = met;
   met = typeof news === "number" ? { ok: false, status: news } : news;
+  if (before.ok !== met.ok) metSince = performance.now();
   if (met.status !== 401 || over) return;
   over = true;
   player.end();
@@ -56,10 +61,11 @@ function time(ms) {
 
 function problem() {
   if (over) return GONE;
-  if (!met.ok && (met.status === 0 || met.status >= 500)) return "The gateway does not answer; trying again…";
+  const long = performance.now() - metSince > PATIENCE_MS;
+  if (!met.ok && long && (met.status === 0 || met.status >= 500)) return "The gateway does not answer; trying again…";
   const edge = player.edge;
   const old = clock.now() - edge;
-  if (old > OFFLINE_MS || (!met.ok && met.status === 404)) {
+  if (old > OFFLINE_MS || (Number.isNaN(edge) && met.status === 404)) {
     if (about === "gone" && Number.isNaN(edge)) return `There is no camera “${camera}”, or this link is not for it.`;
     const since = Number.isNaN(edge) ? "nothing was recorded yet" : `last picture at ${time(edge)}`;
     if (about === "gone") return `The camera was removed; ${since}.`;
