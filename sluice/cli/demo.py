@@ -17,6 +17,7 @@ from sluice.cameras import create, remove
 from sluice.cli.lines import line
 from sluice.cli.play import gateway_url, links
 from sluice.contracts.camera import Camera, Work
+from sluice.contracts.playlist import PlaylistUpdated
 from sluice.errors import ConflictError, InvalidEventError, SluiceError, UnavailableError
 from sluice.local.administrator import Administrator, administrator
 from sluice.local.state import read_runtime
@@ -164,7 +165,7 @@ def _show(watcher: Subscription, wanted: set[Wanted], *, deadline: float) -> set
     while wanted and time.monotonic() < deadline:
         for message in watcher.fetch(10, wait_s=1):
             message.ack()
-            wanted.discard(_print(message))
+            wanted.discard(_shown(message))
     return wanted
 
 
@@ -185,10 +186,16 @@ def _show_for_ever(bus: Bus, watcher: Subscription, state: Path) -> None:
         try:
             for message in watcher.fetch(10, wait_s=5):
                 message.ack()
-                _print(message)
+                _shown(message)
         except UnavailableError as error:
             print(f"{error}; trying again")
             bus.ensure([RESULTS], [WATCHER], [])
+
+
+def _shown(message: Message) -> Wanted:
+    """Print it, unless it says only that all goes well: a playlist grows with each chunk."""
+    kind, camera = parse_subject(message.subject)
+    return (camera, kind) if kind == PlaylistUpdated.KIND else _print(message)
 
 
 def _print(message: Message) -> Wanted:

@@ -9,6 +9,7 @@ from sluice.contracts.camera import CameraOffline, CameraOnline, ChunksDropped
 from sluice.contracts.chunk import ChunkInspected, ChunkStored
 from sluice.contracts.detection import ObjectsDetected
 from sluice.contracts.envelope import Event
+from sluice.contracts.playlist import PlaylistUpdated
 from sluice.contracts.rejection import InputRejected
 
 MOST_LABELS: Final = 4
@@ -28,6 +29,8 @@ def gist(event: Event[Any]) -> str:  # noqa: PLR0911 (one a kind of event)
         case ChunkInspected(video=video, advice=advice):
             said = "".join(f"\n    {each.severity} {each.code}: {each.text}" for each in advice)
             return f"{video.codec} {video.width}x{video.height} {video.fps:g} fps{said}"
+        case PlaylistUpdated(playlist=playlist):
+            return playlist
         case ChunkStored(chunk=chunk):
             return f"{chunk.duration_ms / 1000:g} s, {chunk.size_bytes or 0} bytes, {chunk.activity}"
         case InputRejected(part=part, expected=expected, found=found):
