@@ -351,7 +351,7 @@ class TestDefinitions:
 
         assert told == (
             "stream LOG: subjects log.* -> log.*,more.*, max_age 7200 s -> 604800 s",
-            "consumer LOG/reader: ack_wait 1 s -> 1.5 s, filter_subject (none) -> log.mine",
+            "consumer LOG/reader: filter_subject (none) -> log.mine, ack_wait 1 s -> 1.5 s",
         )
         assert bus.ensure([longer], [slower], []) == told
         assert bus.ensure([longer], [slower], []) == ()
