@@ -12,8 +12,9 @@ from typing import Final
 
 import msgspec
 
-from sluice.errors import ConflictError, InvalidNameError, ObjectNotFoundError, SluiceError, UnavailableError
-from sluice.names import CHUNKS, ChunkName, parse_chunk_key, state_key
+from sluice.errors import ConflictError, InvalidNameError, SluiceError, UnavailableError
+from sluice.names import CHUNKS, ChunkName, least_chunk_key, parse_chunk_key, state_key
+from sluice.states import read_state
 from sluice.store import ObjectStore
 
 FIRST: Final = 1
@@ -60,7 +61,7 @@ class FencedError(SluiceError):
 def start_session(store: ObjectStore, camera: str) -> Session:
     """Begin the next session, past every session and seq that state or keys know."""
     for _ in range(_TRIES):
-        state, etag = _read(store, camera)
+        state, etag = read_state(store, "segmenter", camera, Numbering)
         began = _next(state, store, camera)
         state = Numbering(session=began.number, next_seq=began.next_seq, floor_ms=began.floor_ms)
         if _swapped(store, camera, state, etag):
@@ -71,7 +72,7 @@ def start_session(store: ObjectStore, camera: str) -> Session:
 def checkpoint(store: ObjectStore, camera: str, *, session: int, next_seq: int, floor_ms: int) -> None:
     """Record how far the session came; raises FencedError when a newer one has begun."""
     for _ in range(_TRIES):
-        state, etag = _read(store, camera)
+        state, etag = read_state(store, "segmenter", camera, Numbering)
         if state.session > session:
             raise FencedError(camera, session, state.session)
         reached = Numbering(
@@ -86,14 +87,14 @@ def checkpoint(store: ObjectStore, camera: str, *, session: int, next_seq: int, 
 
 def check_fence(store: ObjectStore, camera: str, *, session: int) -> None:
     """Raise FencedError when a newer session than *session* has begun."""
-    state, _ = _read(store, camera)
+    state, _ = read_state(store, "segmenter", camera, Numbering)
     if state.session > session:
         raise FencedError(camera, session, state.session)
 
 
 def newest_end_ms(store: ObjectStore, camera: str) -> int:
     """Where the camera's chunks end, Unix milliseconds; 0 when there are none."""
-    state, _ = _read(store, camera)
+    state, _ = read_state(store, "segmenter", camera, Numbering)
     return max((name.end_ms for name in _newest(store, camera, state.floor_ms)), default=0)
 
 
@@ -129,32 +130,11 @@ def _last_hour(store: ObjectStore, camera: str) -> int:
 
 def _names(store: ObjectStore, camera: str, from_ms: int) -> Iterator[ChunkName]:
     """Chunks that start at *from_ms* or later, in order of key; what others put there is passed over."""
-    for each in store.list(f"{CHUNKS}{camera}/", after=_before(camera, from_ms)):
+    for each in store.list(f"{CHUNKS}{camera}/", after=least_chunk_key(camera, min(from_ms, _LATEST_MS))):
         try:
             yield parse_chunk_key(each.key)
         except InvalidNameError:
             continue
-
-
-def _before(camera: str, start_ms: int) -> str:
-    """The least key of that start: hours and days are folders, so it is rendered by the same rule."""
-    start_ms = min(max(start_ms, _EARLIEST_MS), _LATEST_MS)
-    least = ChunkName(
-        start_ms=start_ms, duration_ms=0, session=0, seq=0, activity="active", init="0" * 8, camera=camera
-    )
-    return least.key
-
-
-def _read(store: ObjectStore, camera: str) -> tuple[Numbering, str | None]:
-    """The state and its etag; one that cannot be read counts as lost, as the keys know what it said."""
-    try:
-        found = store.get(state_key("segmenter", camera))
-    except ObjectNotFoundError:
-        return Numbering(), None
-    try:
-        return msgspec.json.decode(found.body, type=Numbering), found.etag
-    except msgspec.DecodeError:
-        return Numbering(), found.etag
 
 
 def _swapped(store: ObjectStore, camera: str, state: Numbering, etag: str | None) -> bool:

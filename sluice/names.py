@@ -102,6 +102,14 @@ class ResultName:
         return self.chunk.result_key(self.function, self.model)
 
 
+def least_chunk_key(camera: str, start_ms: int) -> str:
+    """No chunk that begins at *start_ms* or later has a key that sorts before it."""
+    start_ms = max(0, start_ms)
+    return ChunkName(
+        start_ms=start_ms, duration_ms=0, session=0, seq=0, activity="active", init="0" * 8, camera=camera
+    ).key
+
+
 def parse_chunk_key(key: str) -> ChunkName:
     """Read a chunk's object key; raises InvalidNameError unless rendering it again gives the very same key."""
     found = _CHUNK_KEY.fullmatch(key)

@@ -14,12 +14,11 @@ from functions.detect.load import Effort, effort
 from functions.detect.settings import DetectSettings
 from sluice import telemetry
 from sluice.bus import Bus
-from sluice.cameras import InvalidCameraError, load
+from sluice.cameras import find
 from sluice.cameras.works import works_of
 from sluice.contracts.camera import Camera, Work
 from sluice.contracts.chunk import ChunkRef, ChunkStored
 from sluice.contracts.envelope import Event
-from sluice.errors import ObjectNotFoundError
 from sluice.inference import Detector
 from sluice.once import answer_each
 from sluice.store import ObjectStore
@@ -34,7 +33,7 @@ def handle(
     began, chunk = datetime.now(UTC), event.data.chunk
     waited_s = max(0.0, (began - event.time).total_seconds()) if event.time else 0.0
     telemetry.current().observe("queue_age_seconds", waited_s)
-    camera = _camera(store, chunk.camera)
+    camera = find(store, chunk.camera)
     tasks = {
         task.model: task
         for work in works_of(camera, FUNCTION)
@@ -55,14 +54,6 @@ def handle(
 
     answers = answer_each(event, look, function=FUNCTION, models=tuple(tasks), store=store, bus=bus)
     return answers[0] if answers else None
-
-
-def _camera(store: ObjectStore, name: str) -> Camera | None:
-    """Its settings; the function's own for a camera that is gone, or whose object nobody can read."""
-    try:
-        return load(store, name)
-    except (ObjectNotFoundError, InvalidCameraError):
-        return None
 
 
 def _task(work: Work, camera: Camera | None, given: Effort, settings: DetectSettings) -> Task:

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-import msgspec
-
 from functions.index.hour import write_hour
-from sluice import telemetry
-from sluice.errors import ConflictError, InvalidNameError, ObjectNotFoundError
-from sluice.names import CHUNKS, parse_chunk_key, state_key
-from sluice.recordings.hours import HOUR_MS, hour_of, indexed_hours, least_key
+from sluice.errors import InvalidNameError
+from sluice.names import CHUNKS, least_chunk_key, parse_chunk_key
+from sluice.recordings.hours import HOUR_MS, hour_of, indexed_hours
+from sluice.states import keep_state, read_state
 from sluice.store import ObjectStore
 
 FUNCTION: Final = "index"
@@ -45,7 +43,7 @@ class Round:
 
 def index_camera(camera: str, *, store: ObjectStore, now_ms: int, deadline: float) -> Round:
     """Bring the camera's indexes up to what the bucket has; raises UnavailableError. Two at once write the same."""
-    state, etag = _state(store, camera)
+    state, etag = read_state(store, FUNCTION, camera, IndexState)
     written, closed_to_ms, stopped = 0, state.closed_to_ms, False
     since_ms = max(0, state.closed_to_ms - (LATE_HOURS + 1) * HOUR_MS)
     for hour_ms in _hours(store, camera, since_ms, now_ms):
@@ -65,7 +63,9 @@ def index_camera(camera: str, *, store: ObjectStore, now_ms: int, deadline: floa
         older = list(islice(indexed_hours(store, camera, revisited_to_ms, since_ms), REVISITED))
         written += sum(write_hour(store, camera, each, closed=True, deadline=deadline).written for each in older)
         revisited_to_ms = older[-1] + HOUR_MS if len(older) == REVISITED else 0
-    _keep(store, camera, IndexState(closed_to_ms=closed_to_ms, revisited_to_ms=revisited_to_ms), state, etag)
+    now = IndexState(closed_to_ms=closed_to_ms, revisited_to_ms=revisited_to_ms)
+    if now != state or etag is None:
+        keep_state(store, FUNCTION, camera, now, etag)
     return Round(written=written, whole=not stopped)
 
 
@@ -74,7 +74,7 @@ def _hours(store: ObjectStore, camera: str, since_ms: int, now_ms: int) -> Itera
     indexed = set(indexed_hours(store, camera, since_ms, now_ms)) if since_ms else set[int]()
     at_ms, prefix = since_ms, f"{CHUNKS}{camera}/"
     while at_ms <= now_ms:
-        recorded = _first(store, prefix, least_key(camera, at_ms)[:-1])
+        recorded = _first(store, prefix, least_chunk_key(camera, at_ms)[:-1])
         known = min((each for each in indexed if each >= at_ms), default=None)
         hour_ms = min((each for each in (recorded, known) if each is not None), default=now_ms + 1)
         if hour_ms > now_ms:
@@ -91,28 +91,3 @@ def _first(store: ObjectStore, prefix: str, after: str) -> int | None:
         except InvalidNameError:
             continue  # nothing of ours
     return None
-
-
-def _state(store: ObjectStore, camera: str) -> tuple[IndexState, str | None]:
-    """One that cannot be read counts as lost."""
-    try:
-        found = store.get(state_key(FUNCTION, camera))
-    except ObjectNotFoundError:
-        return IndexState(), None
-    try:
-        return msgspec.json.decode(found.body, type=IndexState), found.etag
-    except msgspec.DecodeError:
-        return IndexState(), found.etag
-
-
-def _keep(store: ObjectStore, camera: str, state: IndexState, before: IndexState, etag: str | None) -> None:
-    if state == before and etag is not None:
-        return
-    body = msgspec.json.encode(state)
-    try:
-        if etag is None:
-            store.create(state_key(FUNCTION, camera), body)
-        else:
-            store.replace(state_key(FUNCTION, camera), body, etag=etag)
-    except ConflictError:
-        telemetry.current().count("index_conflicts")  # another one was here, and saw the same

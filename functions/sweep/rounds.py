@@ -5,20 +5,18 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
-import msgspec
-
 from functions.sweep.folds import FOLDS, unfolded
 from functions.sweep.marks import DEEP_EVERY, LATE_MS, Promised, Stored, SweepState, advanced, attempt, missing
 from functions.sweep.promises import STATE, Promise
 from sluice import events, names, telemetry
 from sluice.bus import Bus
-from sluice.cameras import InvalidCameraError, load
-from sluice.contracts.camera import Camera
+from sluice.cameras import find
 from sluice.contracts.chunk import ChunkStored
 from sluice.contracts.envelope import Event
-from sluice.errors import ConflictError, InvalidNameError, ObjectNotFoundError
-from sluice.names import CHUNKS, ChunkName, parse_chunk_key, parse_result_key, state_key
+from sluice.errors import InvalidNameError
+from sluice.names import CHUNKS, least_chunk_key, parse_chunk_key, parse_result_key
 from sluice.references import reference
+from sluice.states import keep_state, read_state
 from sluice.store import ObjectStore
 
 FUNCTION: Final = "sweep"
@@ -41,11 +39,11 @@ def sweep_camera(
     name: str, promises: Sequence[Promise], *, store: ObjectStore, bus: Bus, bucket: str, now_ms: int
 ) -> Round:
     """Announce what is missing; raises UnavailableError. Two at once announce under the same ids."""
-    state, etag = _state(store, name)
-    camera = _camera(store, name)
+    state, etag = read_state(store, FUNCTION, name, SweepState)
+    camera = find(store, name)
     works = {work: each for each in promises if _has_mark(each) for work in each.works(camera)}
     held = {work: state.works.get(work) or Promised(since_ms=now_ms) for work in works}
-    chunks = list(_chunks(store, name, _from(held, state.round, now_ms)))
+    chunks = list(_chunks(store, name, _from(name, held, state.round, now_ms)))
     late: dict[str, Stored] = {}
     for work, promise in works.items():
         mine = [each for each in chunks if promise.covers(each.name)]
@@ -61,7 +59,7 @@ def sweep_camera(
     announced = sorted(late.values(), key=lambda each: each.name.key)[:MOST_ANNOUNCED]
     for each in announced:
         announce(each, bus=bus, bucket=bucket, now_ms=now_ms)
-    _keep(store, name, SweepState(round=state.round + 1, works=held), etag)
+    keep_state(store, FUNCTION, name, SweepState(round=state.round + 1, works=held), etag)
     return Round(looked_at=len(chunks), announced=len(announced))
 
 
@@ -87,64 +85,19 @@ def _has_mark(promise: Promise) -> bool:
     return promise.mark != STATE or promise.function in FOLDS
 
 
-def _state(store: ObjectStore, camera: str) -> tuple[SweepState, str | None]:
-    """One that cannot be read counts as lost: promises begin anew."""
-    try:
-        found = store.get(state_key(FUNCTION, camera))
-    except ObjectNotFoundError:
-        return SweepState(), None
-    try:
-        return msgspec.json.decode(found.body, type=SweepState), found.etag
-    except msgspec.DecodeError:
-        return SweepState(), found.etag
-
-
-def _keep(store: ObjectStore, camera: str, state: SweepState, etag: str | None) -> None:
-    body = msgspec.json.encode(state)
-    try:
-        if etag is None:
-            store.create(state_key(FUNCTION, camera), body)
-        else:
-            store.replace(state_key(FUNCTION, camera), body, etag=etag)
-    except ConflictError:
-        telemetry.current().count("sweep_conflicts")  # another sweeper was here: it announced under the same ids
-
-
-def _camera(store: ObjectStore, name: str) -> Camera | None:
-    try:
-        return load(store, name)
-    except (ObjectNotFoundError, InvalidCameraError):
-        return None
-
-
-def _from(held: dict[str, Promised], number: int, now_ms: int) -> str:
+def _from(camera: str, held: dict[str, Promised], number: int, now_ms: int) -> str:
     """Where to begin: behind what all works have done; every tenth round an hour earlier."""
     done = min((each.done for each in held.values()), default="")
     if not done:
         earliest = min((each.since_ms for each in held.values()), default=now_ms)
-        return _key_at(earliest - LATE_MS)
+        return least_chunk_key(camera, earliest - LATE_MS)
     if number % DEEP_EVERY:
         return done
-    return _key_at(parse_chunk_key(done).start_ms - LATE_MS, camera=parse_chunk_key(done).camera)
-
-
-def _key_at(start_ms: int, *, camera: str = "") -> str:
-    """The least key of that start; without a camera, only its part after the prefix counts."""
-    return ChunkName(
-        start_ms=max(0, start_ms),
-        duration_ms=0,
-        session=0,
-        seq=0,
-        activity="active",
-        init="0" * 8,
-        camera=camera or "camera",
-    ).key
+    return least_chunk_key(camera, parse_chunk_key(done).start_ms - LATE_MS)
 
 
 def _chunks(store: ObjectStore, camera: str, after: str) -> Iterator[Stored]:
-    prefix = f"{CHUNKS}{camera}/"
-    tail = after.removeprefix(CHUNKS).partition("/")[2]
-    for each in islice(store.list(prefix, after=prefix + tail), MOST_CHUNKS):
+    for each in islice(store.list(f"{CHUNKS}{camera}/", after=after), MOST_CHUNKS):
         try:
             name = parse_chunk_key(each.key)
         except InvalidNameError:

@@ -3,7 +3,7 @@
 from sluice.cameras.description import InvalidCameraError, Problem, checked, decode, encode, parse
 from sluice.cameras.keys import checked_key, hashed_key, key_fits, new_key
 from sluice.cameras.purge import QUIET_S, purge
-from sluice.cameras.registry import Loaded, change, create, load, load_all, mirror, remove, save
+from sluice.cameras.registry import Loaded, change, create, find, load, load_all, mirror, remove, save
 
 __all__ = [
     "QUIET_S",
@@ -16,6 +16,7 @@ __all__ = [
     "create",
     "decode",
     "encode",
+    "find",
     "hashed_key",
     "key_fits",
     "load",

@@ -46,6 +46,14 @@ def load(store: ObjectStore, name: str) -> Camera:
     return _decoded(store.get(camera_key(name), limit=MAX_BYTES), name)
 
 
+def find(store: ObjectStore, name: str) -> Camera | None:
+    """The camera *name*; None when it is gone, or when nobody can read its object."""
+    try:
+        return load(store, name)
+    except (ObjectNotFoundError, InvalidCameraError):
+        return None
+
+
 def load_all(store: ObjectStore, known: Loaded | None = None) -> Loaded:
     """Every camera; an object that is the same as in *known* is not read again."""
     cameras: dict[str, Camera] = {}

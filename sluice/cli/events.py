@@ -81,6 +81,11 @@ def ago(text: str) -> timedelta:
         raise argparse.ArgumentTypeError(f"expected a number of s, m, h or d as in 10m, found {text!r}") from error
 
 
+def days(text: str) -> timedelta:
+    """Read a number of days."""
+    return ago(f"{text}d")
+
+
 def _show(message: "Message", *, as_json: bool) -> None:
     try:
         print(_json(message) if as_json else _line(message), flush=True)

@@ -3,11 +3,11 @@
 import argparse
 import json
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sluice.cli.events import ago
+from sluice.cli.events import days
 from sluice.tokens import ROLES, VIEWER
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def add(commands: Any) -> None:
     new = _verb(verbs, "create", "make a token, and show it this once")
     new.add_argument("--camera", action="append", default=[], metavar="C", help="only of this camera; again for more")
     new.add_argument("--role", choices=ROLES, default=VIEWER, help="a viewer reads, an admin also writes")
-    new.add_argument("--days", type=_days, metavar="N", help="let it in for so long (default: until it is revoked)")
+    new.add_argument("--days", type=days, metavar="N", help="let it in for so long (default: until it is revoked)")
     new.add_argument("--note", default="", metavar="T", help="what it is for")
     shown = _verb(verbs, "list", "id, role, cameras, end and note of each")
     shown.add_argument("--json", action="store_true", help="for programs")
@@ -49,10 +49,6 @@ def _verb(verbs: Any, name: str, about: str) -> Any:
     verb.add_argument("--state", type=Path, default=argparse.SUPPRESS, help="state folder (default .sluice)")
     verb.set_defaults(run=run, verb=name)
     return verb
-
-
-def _days(text: str) -> timedelta:
-    return ago(f"{text}d")
 
 
 def run(options: argparse.Namespace) -> int:

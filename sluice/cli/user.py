@@ -4,11 +4,11 @@ import argparse
 import json
 import sys
 import urllib.request
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sluice.cli.events import ago
+from sluice.cli.events import ago, days
 from sluice.errors import SluiceError, UnavailableError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def add(commands: Any) -> None:
     new = _verb(verbs, "add", "make a user and its password")
     new.add_argument("--camera", action="append", default=[], metavar="C", help="only of this camera; again for more")
     new.add_argument("--kind", action="append", default=[], metavar="K", help="only of this kind; again for more")
-    new.add_argument("--days", type=_days, metavar="N", help="let it in for so long")
+    new.add_argument("--days", type=days, metavar="N", help="let it in for so long")
     new.add_argument(
         "--since", type=ago, metavar="10m", help="where its replay begins (default: all that is there, up to 7 days)"
     )
@@ -60,10 +60,6 @@ def _verb(verbs: Any, name: str, about: str, *, named: bool = True) -> Any:
         verb.add_argument("name", metavar="NAME")
     verb.set_defaults(run=run, verb=name)
     return verb
-
-
-def _days(text: str) -> timedelta:
-    return ago(f"{text}d")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -6,8 +6,8 @@ from typing import Final
 
 from sluice.contracts.index import HourIndex
 from sluice.errors import InvalidNameError
-from sluice.names import CHUNKS, ChunkName, parse_chunk_key
-from sluice.recordings.hours import HOUR_MS, indexed_hours, key_of_chunk, least_key, load_each
+from sluice.names import CHUNKS, ChunkName, least_chunk_key, parse_chunk_key
+from sluice.recordings.hours import HOUR_MS, indexed_hours, key_of_chunk, load_each
 from sluice.store import ObjectStore
 
 LONGEST_MS: Final = 100_000
@@ -53,7 +53,7 @@ def kept(chunks: Iterable[Recorded]) -> Iterator[Recorded]:
 def listed(store: ObjectStore, camera: str, from_ms: int, to_ms: int) -> Iterator[Recorded]:
     """The chunks that begin at *from_ms* or later, and before *to_ms*, as the listing shows them."""
     # Without the last character it sorts before every key of that start.
-    for each in store.list(f"{CHUNKS}{camera}/", after=least_key(camera, from_ms)[:-1]):
+    for each in store.list(f"{CHUNKS}{camera}/", after=least_chunk_key(camera, from_ms)[:-1]):
         try:
             name = parse_chunk_key(each.key)
         except InvalidNameError:

@@ -10,7 +10,7 @@ import msgspec
 
 from sluice.contracts.index import HourIndex
 from sluice.errors import InvalidNameError, ObjectNotFoundError
-from sluice.names import CHUNK_SUFFIX, CHUNKS, ChunkName, index_key, parse_index_key
+from sluice.names import CHUNK_SUFFIX, CHUNKS, index_key, parse_index_key
 from sluice.store import ObjectStore
 
 T = TypeVar("T")
@@ -47,13 +47,6 @@ def folder_of(camera: str, hour_ms: int) -> str:
 def key_of_chunk(camera: str, hour_ms: int, stem: str) -> str:
     """Of a chunk that an hour's index names."""
     return f"{folder_of(camera, hour_ms)}{stem}{CHUNK_SUFFIX}"
-
-
-def least_key(camera: str, start_ms: int) -> str:
-    """No chunk that begins at *start_ms* or later has a key that sorts before it."""
-    return ChunkName(
-        start_ms=max(0, start_ms), duration_ms=0, session=0, seq=0, activity="active", init="0" * 8, camera=camera
-    ).key
 
 
 def indexed_hours(store: ObjectStore, camera: str, from_ms: int, to_ms: int) -> Iterator[int]:
