@@ -1,7 +1,8 @@
 """`make soak ARGS="hls 20m"`: a live playlist and a viewer, refresh after refresh, while their line is disturbed.
 
-Each refresh is compared with the one before and read by npm's strict parser; the page has to play on. Once in three
-minutes the packager, the gateway or the camera's process is killed.
+Each refresh is compared with the one before and read by npm's strict parser; every chunk has to be listed, and the page
+has to play on. In turn the packager hears nothing for a while, the gateway, the camera's process and the packager are
+killed, and the playlist is deleted.
 """
 
 import contextlib
@@ -12,14 +13,15 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
 
-from sluice import tokens
+from sluice import names, tokens
 from sluice.contracts.camera import Camera
 from tests.browser.conftest import CAMERA, FLAGS, SOURCE, add, needed
 from tests.browser.others import strict
@@ -27,10 +29,15 @@ from tests.browser.watched import Watched, opened
 from tests.playlists import Refreshes
 from tests.services.line import Line, copy_manifests, eventually, needs_tools
 
-DISTURBED_S = 180
-STALL_S = 0.5
+LONGEST_CALM_S = 120
+ROUNDS = 5
+"""Of faults, at least: a short soak has them all, too."""
+OUTAGE_S = 15
 BACK_S = 20
-"""After a process was killed: a chunk of the camera's next session, and where viewers stand behind it."""
+"""After a fault: a chunk of the camera's next session, and where viewers stand behind it."""
+STALL_S = 0.5
+LIVE = names.live_playlist_key(CAMERA, 4)
+INDEX = names.multivariant_key(CAMERA)
 
 
 @contextlib.contextmanager
@@ -44,6 +51,7 @@ def running() -> Iterator[Line]:
             line.start()
             add(line, Camera(name=CAMERA, source=SOURCE, functions={}))
             eventually("chunks", lambda: len(list(line.store().list(f"chunks/{CAMERA}/"))) >= 4)
+            eventually("its index", lambda: list(line.store().list(INDEX)))
             yield line
         finally:
             line.stop()
@@ -52,71 +60,161 @@ def running() -> Iterator[Line]:
 def main(seconds: int) -> int:
     """Status 1: a rule was broken, or the picture stood still."""
     try:
-        with running() as line, sync_playwright() as playwright:
-            secret, _ = tokens.create(line.store())
-            root = f"{line.runtime()['endpoints']['services']['gateway']}/t/{secret}"
-            browser = playwright.chromium.launch(executable_path=needed("chromium", "chromium"), args=FLAGS)
-            page = opened(browser, f"{root}/watch/{CAMERA}")
-            page.plays()
-            problems = soak(line, page, f"{root}/hls/{CAMERA}/live-4.m3u8", seconds)
-            browser.close()
+        with running() as line:
+            problems = soak(line, seconds)
     except (pytest.fail.Exception, AssertionError) as error:
         sys.exit(str(error))
     print(f"violations: {len(problems)}", *problems, sep="\n")
     return 1 if problems else 0
 
 
-def soak(line: Line, page: Watched, url: str, seconds: int) -> list[str]:
-    """What was found against it."""
-    refreshes, problems, seen = Refreshes(), list[str](), set[str]()
-    parts = cycle(("package", "gateway", "segmenter"))
+def soak(line: Line, seconds: int) -> list[str]:
+    """What was found against it; prints what it did."""
+    secret, _ = tokens.create(line.store())
+    root = f"{line.runtime()['endpoints']['services']['gateway']}/t/{secret}"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=needed("chromium", "chromium"), args=FLAGS)
+        page = opened(browser, f"{root}/watch/{CAMERA}")
+        page.plays()
+        judge = Judge(root)
+        faults = Faults(line, judge.refreshes, every_s=min(LONGEST_CALM_S, seconds / (ROUNDS + 1)))
+        watch(page, judge, faults, seconds)
+        print(f"latency {page.text('latency')}; load of the machine {os.getloadavg()[0]:.1f}")
+        found = page.problems()
+        browser.close()
+    return [*judge.problems, *judge.left_out(line, deleted=faults.deleted), *found]
+
+
+def watch(page: Watched, judge: "Judge", faults: "Faults", seconds: int) -> None:
+    """Look at it for so long."""
     page.mark()
-    end, disturbed, calm = time.monotonic() + seconds, time.monotonic() + DISTURBED_S, 0.0
-    while (now := time.monotonic()) < end:
-        text = read(url)
-        if text and text not in seen:
-            seen.add(text)
-            with noted(problems):
-                refreshes.see(text)
-            problems += [f"hls-parser: {each}" for each in strict([text]) if each]
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        judge.look()
         page.rest(0.5)
         stall_s = page.longest_stall_s()
         page.mark()
-        if stall_s > STALL_S and now > calm:
-            problems.append(f"the picture stood still for {stall_s:.1f} s")
-        if now > disturbed:
-            kill(line, next(parts))
-            disturbed, calm = now + DISTURBED_S, now + BACK_S
-    print(f"refreshes: {refreshes.count}, entries: {len(refreshes.seen)}, latency {page.text('latency')}")
-    return [*problems, *page.problems()]
+        if stall_s > STALL_S and faults.is_calm:
+            judge.note(f"the picture stood still for {stall_s:.1f} s, {faults.told}")
+        faults.go_on()
+    faults.mend()
+
+
+@dataclass
+class Judge:
+    """Reads what players read, and finds fault with it."""
+
+    root: str
+    refreshes: Refreshes = field(default_factory=Refreshes)
+    problems: list[str] = field(default_factory=list)
+    _known: set[str] = field(default_factory=set)
+
+    def look(self) -> None:
+        """The live playlist and the index as they are now."""
+        live, index = (read(f"{self.root}/{key}") for key in (LIVE, INDEX))
+        if live and live not in self._known:
+            try:
+                self.refreshes.see(live)
+            except AssertionError as error:
+                self.note(str(error))
+        fresh = [each for each in (live, index) if each and each not in self._known]
+        if fresh:
+            self._known.update(fresh)
+            for said in strict(fresh):
+                if said:
+                    self.note(f"hls-parser: {said}")
+
+    def note(self, problem: str) -> None:
+        """Go on after it, to see whether it is the only one."""
+        print(problem, flush=True)
+        self.problems.append(problem)
+
+    def left_out(self, line: Line, *, deleted: int) -> list[str]:
+        """Chunks that were never listed; each deletion of the playlist may cost one that nobody had read of."""
+        listed = self.refreshes.seen
+        stored = [names.parse_chunk_key(each.key) for each in line.store().list(f"chunks/{CAMERA}/")]
+        wanted = [each for each in stored if min(listed) <= each.seq <= max(listed)]
+        missing = [each.key for each in wanted if each.seq not in listed or listed[each.seq].gap]
+        print(f"refreshes: {self.refreshes.count}; chunks: {len(wanted)}, listed {len(wanted) - len(missing)}")
+        print(f"sessions: {len({each.session for each in wanted})}; playlist deleted: {deleted}")
+        return [] if len(missing) <= deleted else [f"never listed: {', '.join(missing)}"]
+
+
+class Faults:
+    """One after the other; each has an end, and after that the picture has to be back in time."""
+
+    def __init__(self, line: Line, refreshes: Refreshes, *, every_s: float) -> None:
+        self._line, self._refreshes = line, refreshes
+        self._every_s = every_s
+        self._kinds = cycle((self._outage, self._gateway, self._segmenter, self._playlist, self._packager))
+        self._next = time.monotonic() + every_s
+        self._calm = 0.0
+        self._mend: tuple[float, Callable[[], object]] | None = None
+        self.deleted = 0
+        self.told = "before any fault"
+
+    @property
+    def is_calm(self) -> bool:
+        """Nothing excuses a picture that stands still."""
+        return time.monotonic() > self._calm
+
+    def go_on(self) -> None:
+        """Begin or end one, when it is time."""
+        now = time.monotonic()
+        if self._mend and now > self._mend[0]:
+            self.mend()
+        if now > self._next:
+            self._next, self._calm = now + self._every_s, now + BACK_S
+            next(self._kinds)()
+
+    def mend(self) -> None:
+        """End the one that is there."""
+        if self._mend:
+            self._mend[1]()
+            self._mend = None
+
+    def _outage(self) -> None:
+        trigger, aside = self._line.manifests / "chunk-stored-to-package.yaml", self._line.home / "aside.yaml"
+        trigger.rename(aside)
+        self._mend = time.monotonic() + OUTAGE_S, lambda: aside.rename(trigger)
+        self._calm += OUTAGE_S
+        self._tell(f"the packager hears nothing for {OUTAGE_S} s")
+
+    def _gateway(self) -> None:
+        self._kill("gateway", self._line.instances("gateway"))
+
+    def _packager(self) -> None:
+        self._kill("packager", self._line.instances("package"))
+
+    def _segmenter(self) -> None:
+        self._kill("segmenter", [self._line.pid("segmenter")])
+
+    def _playlist(self) -> None:
+        self._refreshes.lose()
+        self._line.store().delete([LIVE])
+        self.deleted += 1
+        self._tell("playlist deleted")
+
+    def _kill(self, what: str, pids: list[int]) -> None:
+        """As the kernel would when memory is short."""
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._tell(f"{what} killed ({len(pids)} processes)")
+
+    def _tell(self, what: str) -> None:
+        self.told = f"after: {what}"
+        print(f"{time.strftime('%H:%M:%S')} {what}", flush=True)
 
 
 def read(url: str) -> str:
-    """The playlist; empty while the gateway is started anew."""
+    """The playlist; empty while the gateway is started anew, or the playlist is gone."""
     try:
         with urllib.request.urlopen(url, timeout=10) as answer:
             text: str = answer.read().decode()
     except (urllib.error.URLError, OSError):
         return ""
     return text
-
-
-@contextlib.contextmanager
-def noted(problems: list[str]) -> Iterator[None]:
-    """Go on after a broken rule, to see whether it was the only one."""
-    try:
-        yield
-    except AssertionError as error:
-        problems.append(str(error))
-
-
-def kill(line: Line, part: str) -> None:
-    """A process of it, as the kernel would when memory is short."""
-    print(f"killed: {part}", flush=True)
-    pids = [line.pid(part)] if part == "segmenter" else line.instances(part)
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
 
 
 if __name__ == "__main__":
