@@ -3,14 +3,31 @@
 import argparse
 import asyncio
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sluice.errors import SettingsError
-from sluice.local.state import running
+from sluice.errors import SettingsError, SluiceError
+from sluice.settings import BusSettings, load, setting
 
 if TYPE_CHECKING:
     from sluice.local.deadletters import DeadLetter, DeadLetters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerAddress:
+    """Where the commands find the Broker of a cluster; the local runtime knows its own."""
+
+    url: str = setting("SLUICE_BROKER_URL", "the Broker, for the command line, as http(s)://host/namespace/name", "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Servers:
+    """Where dead letters lie, and the Brokers, by name, that they may go back to."""
+
+    bus: BusSettings
+    brokers: Mapping[str, str]
 
 
 def add(commands: Any) -> None:
@@ -36,22 +53,39 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Connect as the administrator and do it."""
-    return asyncio.run(_run(options, running(options.state)["endpoints"]))
+    return asyncio.run(_run(options, _servers(options.state)))
 
 
-async def _run(options: argparse.Namespace, endpoints: dict[str, Any]) -> int:
-    from sluice.local.deadletters import opened
+def _servers(state: Path) -> _Servers:
+    """Those of the local runtime in *state*, else those that the environment names."""
+    from sluice.local.state import read_runtime
+
+    runtime = read_runtime(state)
+    if runtime is None:
+        try:
+            bus, broker = load(BusSettings), load(BrokerAddress)
+        except SettingsError as error:
+            problems = "; ".join(error.problems)
+            raise SluiceError(f"no runtime runs in {state} (sluice up), and no cluster is named: {problems}") from error
+        return _Servers(bus=bus, brokers={"SLUICE_BROKER_URL": broker.url} if broker.url else {})
     from sluice.preparation.secrets import NATS_PASSWORD, NATS_USER, load_or_create
 
-    admin = load_or_create(options.state / "secrets").part("admin")
-    async with opened(endpoints["nats"], admin[NATS_USER], admin[NATS_PASSWORD]) as letters:
+    admin, endpoints = load_or_create(state / "secrets").part("admin"), runtime["endpoints"]
+    bus = BusSettings(url=endpoints["nats"], user=admin[NATS_USER], password=admin[NATS_PASSWORD])
+    return _Servers(bus=bus, brokers=endpoints["brokers"])
+
+
+async def _run(options: argparse.Namespace, servers: _Servers) -> int:
+    from sluice.local.deadletters import opened
+
+    async with opened(servers.bus.url, servers.bus.user, servers.bus.password) as letters:
         if options.verb == "list":
             async for each in letters.all():
                 print(_line(each))
         elif options.verb == "show":
             _show(await letters.get(options.number))
         else:
-            await _replay(letters, options, _broker(options, endpoints["brokers"]))
+            await _replay(letters, options, _broker(options, servers.brokers))
     return 0
 
 
@@ -77,8 +111,9 @@ async def _replay(letters: "DeadLetters", options: argparse.Namespace, broker: s
         print(f"replayed {_line(letter)}")
 
 
-def _broker(options: argparse.Namespace, brokers: dict[str, str]) -> str:
+def _broker(options: argparse.Namespace, brokers: Mapping[str, str]) -> str:
     name = getattr(options, "broker", None) or (next(iter(brokers)) if len(brokers) == 1 else "")
     if options.verb == "replay" and name not in brokers:
-        raise SettingsError((f"name the Broker by --broker: there are {', '.join(brokers) or 'none'}",))
+        known = ", ".join(brokers) or "none; in a cluster SLUICE_BROKER_URL names one"
+        raise SettingsError((f"name the Broker by --broker: there are {known}",))
     return brokers.get(name, "")
