@@ -60,6 +60,11 @@ def load_all(*kinds: type[Any], environ: Mapping[str, str] | None = None) -> tup
     return tuple(loaded)
 
 
+def any_set(*variables: str) -> bool:
+    """True: the environment says something for one of *variables*."""
+    return any(os.environ.get(each) for each in variables)
+
+
 def _kind_name(each: Field[Any]) -> str:
     return each.type if isinstance(each.type, str) else getattr(each.type, "__name__", str(each.type))
 

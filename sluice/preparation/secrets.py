@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from sluice.errors import SettingsError
-from sluice.local.nats import NatsUser
+from sluice.local.nats import NatsUser, authorization
 from sluice.preparation.access import ADMIN, PARTS
 
 S3_USER: Final = "SLUICE_S3_ACCESS_KEY"
@@ -23,6 +23,8 @@ NATS_PASSWORD: Final = "SLUICE_NATS_PASSWORD"  # noqa: S105 (the name of a varia
 WEBHOOK_TOKEN: Final = "SLUICE_WEBHOOK_TOKEN"  # noqa: S105 (the name of a variable)
 SECRET_BYTES: Final = 24
 """MinIO takes secrets of 8 to 40 characters; this many bytes are 32."""
+AUTHORIZATION: Final = "authorization.conf"
+"""Whom NATS lets in, as its configuration includes it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,18 @@ def load_or_create(folder: Path) -> Secrets:
         return Secrets(parts={part: _part(folder / f"{part}.env", part) for part in PARTS})
     except OSError as error:
         raise SettingsError((f"secrets in {folder}: {error.strerror}: {error.filename}",)) from error
+
+
+def write_authorization(folder: Path, secrets: Secrets) -> Path:
+    """Say in *folder* whom NATS lets in, for its owner alone; the file is left alone when it says so already."""
+    path, text = folder / AUTHORIZATION, "\n".join(authorization(secrets.nats_users())) + "\n"
+    try:
+        if not path.exists() or path.read_text("utf-8") != text:
+            path.unlink(missing_ok=True)
+            _write_new(path, text)
+    except OSError as error:
+        raise SettingsError((f"secrets in {folder}: {error.strerror}: {error.filename}",)) from error
+    return path
 
 
 def _part(path: Path, part: str) -> dict[str, str]:
