@@ -38,6 +38,15 @@ def mpv(url: str, *, frames: int) -> str:
     return run([needed("mpv", "mpv"), *quiet, "--untimed", f"--frames={frames}", url])
 
 
+def mpv_pictures(url: str) -> int:
+    """How many it decodes: it writes a line of each."""
+    with tempfile.TemporaryDirectory() as folder:
+        lines = Path(folder, "pictures")
+        written = (f"--o={lines}", "--of=framecrc", "--ovc=rawvideo", "--no-audio")
+        run([needed("mpv", "mpv"), "--no-config", "--no-terminal", *written, url])
+        return sum(not line.startswith("#") for line in lines.read_text().splitlines())
+
+
 def vlc(url: str, *, seconds: float) -> tuple[bool, list[str]]:
     """True if a picture came, and its errors, while an unprivileged user plays it for so long; it refuses root."""
     program = needed("vlc", "vlc-bin vlc-plugin-base")
