@@ -40,7 +40,8 @@ def record(
             camera=camera,
         )
         store.put(name.init_key, chunk.init, content_type="video/mp4")
-        store.put(name.key, chunk.body, content_type="video/mp4")
+        said = {"open-gop": "true" if chunk.open_gop else "false"}
+        store.put(name.key, chunk.body, content_type="video/mp4", metadata=said)
         names.append(name)
     return names
 

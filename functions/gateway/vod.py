@@ -12,7 +12,7 @@ from functions.gateway.ranges import QUERY, Range, asked_range, nothing_recorded
 from functions.gateway.settings import Services
 from sluice.hls.playlist import CONTENT_TYPE
 from sluice.recordings.chunks import chunks_between
-from sluice.recordings.vod import init_sizes, playlist, text
+from sluice.recordings.vod import are_independent, init_sizes, playlist, text
 from sluice.store import ObjectStore
 
 MOST_S: Final = 24 * 3600
@@ -40,7 +40,7 @@ def _playlist(camera: str, asked: Range, store: ObjectStore) -> Response:
     chunks = list(islice(chunks_between(store, camera, asked.from_ms, asked.to_ms), MOST_CHUNKS + 1))
     if len(chunks) > MOST_CHUNKS:
         raise Refused(400, f"expected at most {MOST_CHUNKS} chunks in a playlist: ask for less at once")
-    found = playlist(chunks, init_sizes(store, camera))
+    found = playlist(chunks, init_sizes(store, camera), independent=are_independent(store, chunks))
     if not found.entries:
         raise nothing_recorded(camera, asked)
     settled = asked.to_ms < now_ms() - _SETTLED_MS

@@ -1,8 +1,10 @@
 """A range of a camera's recordings as a playlist that is complete: one may seek in it, and nothing is ever added."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import Final
 
+from sluice.errors import ObjectNotFoundError
 from sluice.hls.playlist import Entry, MediaPlaylist, render
 from sluice.names import ChunkName
 from sluice.recordings.chunks import Recorded
@@ -12,6 +14,8 @@ ROOT: Final = "../../"
 """From vod/<camera>/ to the keys."""
 HOLE_MS: Final = 500
 """Within a session, more than a name's rounding: a chunk is missing."""
+MOST_ASKED: Final = 16
+"""Chunks whose metadata is asked for, of a playlist; a camera that restarts all day has more sessions."""
 
 
 def follows(before: ChunkName, after: ChunkName) -> bool:
@@ -20,11 +24,13 @@ def follows(before: ChunkName, after: ChunkName) -> bool:
     return same and after.seq == before.seq + 1 and after.start_ms - before.end_ms <= HOLE_MS
 
 
-def playlist(chunks: Iterable[Recorded], init_sizes: Mapping[str, int], *, root: str = ROOT) -> MediaPlaylist:
+def playlist(
+    chunks: Iterable[Recorded], init_sizes: Mapping[str, int], *, root: str = ROOT, independent: bool = False
+) -> MediaPlaylist:
     """Of chunks in order; after a hole, or in another session, there is a discontinuity.
 
-    A hole has no entries: FFmpeg's reader does not know gaps, and the next entry's time says where it goes on. One
-    without its init segment cannot be played, and is left out.
+    A hole has no entries: FFmpeg's reader (5.1) opens a gap all the same and warns that it is not there, and the next
+    entry's time says where it goes on. One without its init segment cannot be played, and is left out.
     """
     entries, part = list[Entry](), 0
     before: ChunkName | None = None
@@ -49,10 +55,27 @@ def playlist(chunks: Iterable[Recorded], init_sizes: Mapping[str, int], *, root:
     return MediaPlaylist(
         target_duration=max(1, (longest_ms + 500) // 1000),
         entries=tuple(entries),
-        independent=False,
+        independent=independent,
         ended=True,
         kind="VOD",
     )
+
+
+def are_independent(store: ObjectStore, chunks: Sequence[Recorded]) -> bool:
+    """True when each can be decoded alone, by what the first and the last of each session say of their GOPs.
+
+    An encoder keeps its kind of GOP while it is connected. Nobody needs the tag: it is left out where that is unknown.
+    """
+    asked = list[ChunkName]()
+    for _, run in groupby(chunks, key=lambda each: each.name.session):
+        names = [each.name for each in run]
+        asked += dict.fromkeys([names[0], names[-1]])
+        if len(asked) > MOST_ASKED:
+            return False
+    try:
+        return all(store.get(name.key, first=0, last=0).metadata.get("open-gop") == "false" for name in asked)
+    except ObjectNotFoundError:
+        return False  # retention was faster
 
 
 def init_sizes(store: ObjectStore, camera: str) -> dict[str, int]:

@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from sluice.recordings.chunks import Recorded
+from sluice.recordings.vod import MOST_ASKED, are_independent
 from sluice.testing.store import MemoryStore
 from tests.builders import NOON_MS
 from tests.recorded import CHUNK_MS, FRAMES, record
@@ -24,9 +26,9 @@ def all_of(seconds: float = 60) -> str:
 
 
 def probed(gateway: Gateway, query: str) -> tuple[int, str]:
-    """Frames that FFmpeg counts, and what it says."""
-    command = ["ffprobe", "-v", "warning", "-count_packets", "-select_streams", "v:0"]
-    command += ["-show_entries", "stream=nb_read_packets", "-of", "csv=p=0"]
+    """Frames that FFmpeg decodes, and what it says."""
+    command = ["ffprobe", "-v", "warning", "-count_frames", "-select_streams", "v:0"]
+    command += ["-show_entries", "stream=nb_read_frames", "-of", "csv=p=0"]
     with served(gateway) as address:
         done = subprocess.run(
             [*command, f"{address}{PATH}?{query}"], capture_output=True, text=True, check=False, timeout=60
@@ -44,13 +46,14 @@ def test_a_range_is_a_complete_playlist() -> None:
 
     size = len(gateway.store.get(names[1].init_key).body)
     assert status == 200
-    assert text.splitlines()[:9] == [
+    assert text.splitlines()[:10] == [
         "#EXTM3U",
         "#EXT-X-VERSION:8",
         "#EXT-X-TARGETDURATION:2",
         "#EXT-X-MEDIA-SEQUENCE:0",
         "#EXT-X-DISCONTINUITY-SEQUENCE:0",
         "#EXT-X-PLAYLIST-TYPE:VOD",
+        "#EXT-X-INDEPENDENT-SEGMENTS",
         f'#EXT-X-MAP:URI="../../{names[1].init_key}"',
         "#EXT-X-PROGRAM-DATE-TIME:2026-11-21T12:00:02.000Z",
         "#EXTINF:2.000,",
@@ -104,6 +107,57 @@ def test_a_missing_number_is_a_hole_however_short() -> None:
     _, text = asked(gateway, all_of())
 
     assert text.count("#EXT-X-DISCONTINUITY\n") == 1
+
+
+@pytest.mark.parametrize("opened", [1, 2])
+def test_one_open_gop_says_that_no_segment_stands_alone(opened: int) -> None:
+    """In whichever of the sessions; the tag would be a promise."""
+    gateway = Gateway()
+    for session in (1, 2):
+        opens, at_ms = session == opened, NOON_MS + session * 10_000
+        record(gateway.store, chunks=2, session=session, first_seq=2 * session, start_ms=at_ms, bf=2, open_gop=opens)
+
+    status, text = asked(gateway, all_of())
+
+    assert status == 200
+    assert "#EXT-X-INDEPENDENT-SEGMENTS" not in text
+
+
+def test_a_gop_that_opens_later_is_seen_too() -> None:
+    """A session's last chunk is asked as well as its first."""
+    gateway = Gateway()
+    names = record(gateway.store, chunks=3)
+    gateway.store.put(names[-1].key, gateway.store.get(names[-1].key).body, metadata={"open-gop": "true"})
+
+    assert "#EXT-X-INDEPENDENT-SEGMENTS" not in asked(gateway, all_of())[1]
+
+
+def test_what_is_not_known_is_not_promised() -> None:
+    """A chunk that says nothing of it, or is gone since it was indexed."""
+    store = MemoryStore()
+    names = record(store, chunks=2)
+    chunks = [Recorded(name=each, size_bytes=1) for each in names]
+    known = are_independent(store, chunks)
+    store.put(names[1].key, store.get(names[1].key).body)
+
+    silent = are_independent(store, chunks)
+    store.delete([names[1].key])
+
+    assert known
+    assert not silent
+    assert not are_independent(store, chunks)
+
+
+def test_a_day_of_restarts_is_not_asked_for_each() -> None:
+    """So many reads as a playlist may cost, and no more."""
+    store = MemoryStore()
+    [name] = record(store, chunks=1)
+    chunks = [Recorded(name=replace(name, session=each), size_bytes=1) for each in range(100)]
+    for each in chunks:
+        store.put(each.name.key, b"x", metadata={"open-gop": "false"})
+
+    assert are_independent(store, chunks[:MOST_ASKED])
+    assert not are_independent(store, chunks)
 
 
 def test_a_chunk_without_its_init_segment_is_left_out() -> None:
