@@ -13,6 +13,7 @@ from sluice.errors import UnavailableError
 from sluice.local.install_packages import make_environment, staged
 from sluice.local.tools import ROOT, find_triton, triton_home
 from sluice.local.triton import container_command
+from sluice.local.triton_backends import bring_model, lay_out_backends
 
 PYTHONS = ((3, 11), (3, 12))
 """The wheel's stubs go from 3.8 to 3.13; its numpy < 2 ends at 3.12, and onnxruntime's release begins at 3.11."""
@@ -54,7 +55,7 @@ def install_triton(say: Callable[[str], None]) -> str:
             (stage / "lib").mkdir()
             (stage / "lib" / interpreter.library.name).symlink_to(interpreter.library)
         home = triton_home()
-    _bring_model(home / "backends" / "onnxruntime")
+    bring_model(home / "backends" / "onnxruntime")
     return str(home)
 
 
@@ -82,24 +83,6 @@ def _probe(program: str) -> tuple[tuple[int, ...], Path | None]:
         return (0,), None
     version, library = json.loads(shown)
     return tuple(version), Path(library) if library else None
-
-
-def lay_out_backends(home: Path, *, version: str) -> None:
-    """Copy what the wheel has into the layout Triton reads; symbolic links are refused there."""
-    server = home / "venv" / "lib" / f"python{version}" / "site-packages" / "pytriton" / "tritonserver"
-    for backend in ("python", "onnxruntime"):
-        folder = home / "backends" / backend
-        folder.mkdir(parents=True)
-        for name in ("libtriton_python.so", "triton_python_backend_utils.py"):
-            shutil.copyfile(server / "backends" / "python" / name, folder / name)
-        stub = folder / "triton_python_backend_stub"
-        shutil.copyfile(server / "python_backend_stubs" / version / stub.name, stub)
-        stub.chmod(0o755)  # without the run bit the server makes it 0100, and it fails for any other user
-    _bring_model(home / "backends" / "onnxruntime")
-
-
-def _bring_model(folder: Path) -> None:
-    shutil.copyfile(ROOT / "infra" / "triton" / "backends" / "onnxruntime" / "model.py", folder / "model.py")
 
 
 def remedy() -> str:
