@@ -10,12 +10,16 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --requir
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 ##@ Every day
-.PHONY: help demo test check fix bench bench-segmenter bench-detect bench-hls soak screenshot
+.PHONY: help demo test test-cluster check fix bench bench-segmenter bench-detect bench-hls soak screenshot
 demo: $(VENV)/runtime tools ## Watch detections: starts everything and feeds three cameras (ARGS=--once ends by itself)
 	$(BIN)/python -m sluice.cli.main demo $(ARGS)
 
 test: $(VENV)/dev tools ## All tests on real services (ARGS="-k name" for some)
 	$(BIN)/python -m pytest $(ARGS)
+
+test-cluster: $(VENV)/dev ## The line on a real cluster, by SLUICE_CLUSTER, or KUBECONFIG and SLUICE_IMAGE
+	$(BIN)/python -m sluice.local.install --only data
+	$(BIN)/python -m tests.cluster $(ARGS)
 
 check: $(VENV)/dev ## Style, types, documents and architecture, in seconds
 	$(BIN)/ruff check .

@@ -1,0 +1,1 @@
+"""What only a real cluster shows: `make test-cluster`."""
