@@ -10,10 +10,12 @@ import pytest
 
 from functions.index.handler import index
 from functions.index.labels import labels_in
-from functions.index.rounds import CLOSED_MS, Round, index_camera
+from functions.index.rounds import CLOSED_MS, FUNCTION, IndexState, Round, index_camera
 from sluice.contracts.index import HourIndex, LabelCount, Span
+from sluice.errors import ConflictError
 from sluice.names import ChunkName, state_key
 from sluice.recordings.hours import HOUR_MS, key_of
+from sluice.states import read_state
 from sluice.store import StoredObject
 from sluice.testing.store import MemoryStore
 from tests.builders import NOON_MS, a_chunk_name
@@ -49,6 +51,10 @@ class Camera:
     def index(self, hour_ms: int = NOON_MS) -> HourIndex:
         """As it stands in the bucket."""
         return msgspec.json.decode(self.store.get(key_of("gate", hour_ms)).body, type=HourIndex)
+
+    def state(self) -> IndexState:
+        """How far its rounds have come."""
+        return read_state(self.store, FUNCTION, "gate", IndexState)[0]
 
     def stems(self, hour_ms: int = NOON_MS) -> list[str]:
         """Of the chunks that it names."""
@@ -231,12 +237,62 @@ def test_an_hour_whose_results_took_too_long_is_not_done() -> None:
 
     first = index_camera("gate", store=slow, now_ms=camera.ms, deadline=slow.deadline)
     read = sum(bool(each.labels) for each in camera.index(NOON_MS - 9 * HOUR_MS).chunks)
+    done_ms = camera.state().closed_to_ms
     camera.round()
 
     assert first == Round(written=1, whole=False)
     assert 0 < read < 9
+    assert done_ms == 0
     assert camera.index(NOON_MS - 9 * HOUR_MS).labels == {"person": LabelCount(frames=9, most=1)}
     assert camera.index().labels == {"person": LabelCount(frames=1, most=1)}
+
+
+@dataclass(kw_only=True)
+class RivalStore(MemoryStore):
+    """Another indexer writes one hour first."""
+
+    rival_ms: int
+
+    def create(self, key: str, body: bytes, *, content_type: str = "application/json", cache_control: str = "") -> str:
+        """See ObjectStore.create."""
+        if key == key_of("gate", self.rival_ms):
+            raise ConflictError(key, "no object")
+        return super().create(key, body, content_type=content_type, cache_control=cache_control)
+
+
+def test_an_hour_that_another_wrote_first_is_looked_at_again() -> None:
+    """The round ends before it: what the other one missed must not lie behind what counts as done."""
+    camera = Camera()
+    camera.store = RivalStore(rival_ms=NOON_MS - 5 * HOUR_MS)
+    for hour in (9, 5, 1):
+        camera.records(*run(NOON_MS - hour * HOUR_MS, 1, first_seq=10 - hour))
+
+    found = camera.round()
+
+    assert found == Round(written=1, whole=False)
+    assert camera.state().closed_to_ms == NOON_MS - 8 * HOUR_MS
+
+
+def test_only_hours_that_are_over_count_as_done() -> None:
+    """The one that goes on is begun with in the next round."""
+    camera = Camera()
+    camera.records(*run(NOON_MS, 1), *run(NOON_MS + HOUR_MS, 1, first_seq=2))
+
+    camera.round()
+
+    assert camera.state().closed_to_ms == NOON_MS + HOUR_MS
+
+
+def test_no_time_is_spent_on_old_hours_while_new_ones_wait() -> None:
+    """A late chunk of last week is found when there is time."""
+    camera = Camera()
+    camera.records(*run(NOON_MS - 99 * HOUR_MS, 1), *run(NOON_MS, 1, first_seq=2))
+    camera.round()
+    camera.records(*run(NOON_MS - 99 * HOUR_MS + 30_000, 1, first_seq=3))
+    camera.records(*run(NOON_MS + 3000, 1, first_seq=4))
+
+    assert camera.round(seconds=-1) == Round(written=0, whole=False)
+    assert camera.round() == Round(written=2, whole=True)
 
 
 def test_chunks_of_a_fenced_segmenter_are_counted_and_not_named() -> None:
