@@ -14,8 +14,16 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 demo: $(VENV)/runtime tools ## Watch detections: starts everything and feeds three cameras (ARGS=--once ends by itself)
 	$(BIN)/python -m sluice.cli.main demo $(ARGS)
 
-test: $(VENV)/dev tools ## All tests on real services (ARGS="-k name" for some)
+# Most tests wait, so files run in pairs; what measures runs afterwards, with the machine to itself.
+test: $(VENV)/dev tools ## All tests on real services (ARGS="-k name" for some, one after the other)
+ifeq ($(ARGS),)
+	status=0; \
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not alone" || status=1; \
+	$(BIN)/python -m pytest -m alone || status=1; \
+	exit $$status
+else
 	$(BIN)/python -m pytest $(ARGS)
+endif
 
 test-cluster: $(VENV)/dev ## The line on a real cluster, by SLUICE_CLUSTER, or KUBECONFIG and SLUICE_IMAGE
 	$(BIN)/python -m sluice.local.install --only data
@@ -65,6 +73,14 @@ page: $(VENV)/runtime ## Fetch what the watch page is built with, by npm
 
 clean: ## Remove the environment and all local state; the tools' cache stays
 	rm -rf $(VENV) .sluice
+
+##@ In a cluster
+.PHONY: image
+IMAGE ?= sluice:dev
+TRITON ?= nvidia
+image: $(VENV)/runtime ## Build sluice:dev and sluice-triton:dev (IMAGE=registry/sluice:1, TRITON=wheel, ARGS="--only sluice")
+	$(BIN)/python -m sluice.local.install --only data
+	$(BIN)/python -m sluice.local.image --tag $(IMAGE) --triton $(TRITON) $(ARGS)
 
 ##@ Set-up
 $(VENV)/python:

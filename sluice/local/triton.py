@@ -61,6 +61,8 @@ def triton_program(*, home: Path, repository: Path, ports: TritonPorts, log: Pat
         environment={
             "PATH": f"{home / 'venv' / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "LD_LIBRARY_PATH": f"{home / 'lib'}{os.pathsep}{packages / 'nvidia_pytriton.libs'}",
+            # Since 1.31 onnxruntime tells its maker about machine and models; a private line tells nobody.
+            "ORT_DISABLE_TELEMETRY": "1",
         },
     )
 
