@@ -12,6 +12,14 @@ SLACK = timedelta(milliseconds=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Init:
+    """What EXT-X-MAP says, until it comes again."""
+
+    uri: str | None = None
+    size: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
     """An entry with the numbers that a player counts for it."""
 
@@ -21,6 +29,7 @@ class Listed:
     seconds: float
     at: datetime
     init: str | None
+    init_size: str
     byterange: str | None
     gap: bool
 
@@ -53,14 +62,16 @@ def read(text: str) -> Refresh:
     for tag in ("#EXT-X-MEDIA-SEQUENCE", "#EXT-X-DISCONTINUITY-SEQUENCE", "#EXT-X-TARGETDURATION", "#EXT-X-VERSION"):
         assert sum(line.startswith(f"{tag}:") for line in lines[:began]) == 1, tag
     entries, tags = list[Listed](), dict[str, str]()
-    number, discontinuity, init = first, int(head["#EXT-X-DISCONTINUITY-SEQUENCE"]), None
+    number, discontinuity = first, int(head["#EXT-X-DISCONTINUITY-SEQUENCE"])
+    init = Init()
     for line in lines[1:-1]:
         tag, _, value = line.partition(":")
         if tag == "#EXT-X-DISCONTINUITY":
             discontinuity += 1
             assert not tags, "a DISCONTINUITY stands before the tags of its entry"
         elif tag == "#EXT-X-MAP":
-            [init] = re.findall(r'^URI="([^"]+)"$', value)
+            [(uri, size)] = re.findall(r'^URI="([^"]+)"(?:,BYTERANGE="(\d+)@0")?$', value)
+            init = Init(uri=uri, size=size)
         elif not line.startswith("#"):
             entries.append(listed(line, tags, number=number, discontinuity=discontinuity, init=init))
             number, tags = number + 1, {}
@@ -84,7 +95,7 @@ def first_entry(lines: list[str]) -> int:
     return next((at for at, line in enumerate(lines) if line.startswith(tags)), len(lines))
 
 
-def listed(uri: str, tags: dict[str, str], *, number: int, discontinuity: int, init: str | None) -> Listed:
+def listed(uri: str, tags: dict[str, str], *, number: int, discontinuity: int, init: Init) -> Listed:
     """The entry that *tags* tell of."""
     gap = "#EXT-X-GAP" in tags
     return Listed(
@@ -93,7 +104,8 @@ def listed(uri: str, tags: dict[str, str], *, number: int, discontinuity: int, i
         uri=uri,
         seconds=float(tags["#EXTINF"].rstrip(",")),
         at=datetime.fromisoformat(tags["#EXT-X-PROGRAM-DATE-TIME"]),
-        init=None if gap else init,
+        init=None if gap else init.uri,
+        init_size="" if gap else init.size,
         byterange=tags.get("#EXT-X-BYTERANGE"),
         gap=gap,
     )
@@ -104,6 +116,7 @@ def assert_sound(entries: list[Listed], target: int) -> None:
     for each in entries:
         assert int(each.seconds + 0.5) <= target, each
         assert each.gap or each.init, each
+        assert each.byterange is None or each.byterange.endswith(f"@{each.init_size}"), each
         assert not each.uri.startswith(("/", "http")), each
     for before, after in pairwise(entries):
         assert after.at >= before.at + timedelta(seconds=before.seconds) - SLACK or before.gap, (before, after)

@@ -10,9 +10,9 @@ from functions.gateway.auth import authorized
 from functions.gateway.openapi import describe
 from functions.gateway.ranges import QUERY, Range, asked_range, nothing_recorded, now_ms
 from functions.gateway.settings import Services
-from sluice.hls.playlist import CONTENT_TYPE
+from sluice.hls.playlist import CONTENT_TYPE, render
 from sluice.recordings.chunks import chunks_between
-from sluice.recordings.vod import are_independent, init_sizes, playlist, text
+from sluice.recordings.vod import are_independent, init_sizes, playlist
 from sluice.store import ObjectStore
 
 MOST_S: Final = 24 * 3600
@@ -45,4 +45,4 @@ def _playlist(camera: str, asked: Range, store: ObjectStore) -> Response:
         raise nothing_recorded(camera, asked)
     settled = asked.to_ms < now_ms() - _SETTLED_MS
     headers = {"Cache-Control": _SETTLED if settled else _RECENT}
-    return Response(text(found), content_type=CONTENT_TYPE, headers=headers)
+    return Response(render(found), content_type=CONTENT_TYPE, headers=headers)

@@ -105,18 +105,28 @@ def _lines(playlist: MediaPlaylist) -> Iterator[str]:
         yield f"#EXT-X-PLAYLIST-TYPE:{playlist.kind}"
     if playlist.independent:
         yield "#EXT-X-INDEPENDENT-SEGMENTS"
-    session, mapped = playlist.discontinuity_sequence, ("", -1)
+    session, mapped = playlist.discontinuity_sequence, ""
     for entry in playlist.entries:
         yield from ["#EXT-X-DISCONTINUITY"] * (entry.session - session)
         session = entry.session
-        # Repeated in each session, whether it changed or not: a player that joins there need not look back.
-        if entry.init_uri and (entry.init_uri, session) != mapped:
-            mapped = (entry.init_uri, session)
-            yield f'#EXT-X-MAP:URI="{entry.init_uri}"'
+        # It holds until the next one, in other sessions, too; FFmpeg's reader complains of one that comes again.
+        if entry.init_uri and _map(entry) != mapped:
+            mapped = _map(entry)
+            yield mapped
         yield from _entry_lines(entry)
     if playlist.ended:
         yield "#EXT-X-ENDLIST"
     yield from playlist.notes
+
+
+def _map(entry: Entry) -> str:
+    """With its length, which is where the media part begins.
+
+    Without, FFmpeg's reader (libavformat/hls.c, http.c up to 7 at least) asks a connection that it has used for the
+    last entry's range once more, and waits for its last byte for ever.
+    """
+    length = f',BYTERANGE="{entry.byterange[1]}@0"' if entry.byterange else ""
+    return f'#EXT-X-MAP:URI="{entry.init_uri}"{length}'
 
 
 def _entry_lines(entry: Entry) -> Iterator[str]:
@@ -177,7 +187,7 @@ def _read(text: str) -> MediaPlaylist:
         elif tag == "EXT-X-DISCONTINUITY":
             reader.session += 1
         elif tag == "EXT-X-MAP":
-            reader.init_uri = value.removeprefix('URI="').removesuffix('"')
+            reader.init_uri = value.removeprefix('URI="').partition('"')[0]
         else:
             head[tag] = value
             if tag == "EXT-X-MEDIA-SEQUENCE":

@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import Final
 
 from sluice.errors import ObjectNotFoundError
-from sluice.hls.playlist import Entry, MediaPlaylist, render
+from sluice.hls.playlist import Entry, MediaPlaylist
 from sluice.names import ChunkName
 from sluice.recordings.chunks import Recorded
 from sluice.store import ObjectStore
@@ -81,19 +81,3 @@ def are_independent(store: ObjectStore, chunks: Sequence[Recorded]) -> bool:
 def init_sizes(store: ObjectStore, camera: str) -> dict[str, int]:
     """By key, of all that the camera ever had."""
     return {each.key: each.size_bytes for each in store.list(f"init/{camera}/")}
-
-
-def text(complete: MediaPlaylist) -> str:
-    """The playlist as players read it; an init segment that goes on is named once.
-
-    FFmpeg's reader complains of one that comes again, and one who seeks has read the lines above, unlike one who joins
-    a live playlist.
-    """
-    lines, mapped = list[str](), ""
-    for line in render(complete).splitlines():
-        if line.startswith("#EXT-X-MAP:"):
-            if line == mapped:
-                continue
-            mapped = line
-        lines.append(line)
-    return "\n".join(lines) + "\n"

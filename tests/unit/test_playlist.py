@@ -1,6 +1,7 @@
 """Playlists as text and back."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -63,6 +64,23 @@ def test_players_count_the_numbers_that_are_meant(playlist: MediaPlaylist) -> No
     assert [(e.number, e.discontinuity, e.uri, e.gap, e.init or "") for e in counted] == [
         (e.seq, e.session, e.uri, e.gap, e.init_uri) for e in playlist.entries
     ]
+
+
+@given(playlists())
+def test_an_init_segment_is_named_where_it_is_another(playlist: MediaPlaylist) -> None:
+    """Never twice in a row: FFmpeg's reader complains of one that comes again. A restart alone names none."""
+    named = [line for line in render(playlist).splitlines() if line.startswith("#EXT-X-MAP:")]
+
+    assert all(before != after for before, after in pairwise(named))
+
+
+def test_an_init_segment_s_length_is_said() -> None:
+    """Else FFmpeg's reader asks for it by the range of the chunk before, and waits for the rest of that for ever."""
+    entries = tuple(replace(an_entry(each), init_uri="i.mp4", byterange=(9000, 1180)) for each in (3, 4))
+
+    text = render(MediaPlaylist(target_duration=4, media_sequence=3, discontinuity_sequence=1, entries=entries))
+
+    assert text.count('#EXT-X-MAP:URI="i.mp4",BYTERANGE="1180@0"\n') == 1
 
 
 @given(st.text(max_size=300))

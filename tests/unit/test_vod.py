@@ -54,7 +54,7 @@ def test_a_range_is_a_complete_playlist() -> None:
         "#EXT-X-DISCONTINUITY-SEQUENCE:0",
         "#EXT-X-PLAYLIST-TYPE:VOD",
         "#EXT-X-INDEPENDENT-SEGMENTS",
-        f'#EXT-X-MAP:URI="../../{names[1].init_key}"',
+        f'#EXT-X-MAP:URI="../../{names[1].init_key}",BYTERANGE="{size}@0"',
         "#EXT-X-PROGRAM-DATE-TIME:2026-11-21T12:00:02.000Z",
         "#EXTINF:2.000,",
     ]
