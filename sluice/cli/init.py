@@ -54,10 +54,8 @@ def _only_secrets(folder: Path) -> int:
 
     secrets = load_or_create(folder)
     write_authorization(folder, secrets)
-    print(
-        f"{folder} has the secrets of {len(secrets.parts)} parts, and whom NATS lets in; keep it, and keep it private"
-    )
-    print("no server was prepared: SLUICE_S3_URL and SLUICE_NATS_URL name none")
+    print(f"{folder}: secrets of {len(secrets.parts)} parts, and whom NATS lets in; keep them, and keep them private")
+    print("SLUICE_S3_URL and SLUICE_NATS_URL name no servers, so none was prepared")
     return 0
 
 
