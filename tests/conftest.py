@@ -1,5 +1,11 @@
 """Real services as fixtures: a missing one is skipped by name on a laptop, and fails in CI."""
 
+from pathlib import Path
+
+import pytest
+
+BROWSER = Path(__file__).parent / "browser"
+
 pytest_plugins = [
     "tests.services.minio",
     "tests.services.nats",
@@ -7,3 +13,10 @@ pytest_plugins = [
     "tests.services.line",
     "tests.services.rtsp",
 ]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A browser needs both cores, and what it shows is timed."""
+    for item in items:
+        if item.path.is_relative_to(BROWSER):
+            item.add_marker(pytest.mark.alone)

@@ -9,7 +9,7 @@ from sluice.local import tools
 from tests.services.line import needs_tools
 from tests.soak.detect import soak
 
-pytestmark = [pytest.mark.line, pytest.mark.triton]
+pytestmark = [pytest.mark.line, pytest.mark.triton, pytest.mark.alone]
 
 
 def test_8_cameras_are_looked_at_for_90_seconds(tmp_path: Path) -> None:

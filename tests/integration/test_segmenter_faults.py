@@ -158,6 +158,7 @@ def test_hostile_cameras_cost_bounded_memory(scene: Scene) -> None:
     assert resident < WORKER_MOST_BYTES
 
 
+@pytest.mark.alone
 def test_a_killed_worker_is_back_within_two_seconds_and_nobody_else_notices(minio_binary: Path, tmp_path: Path) -> None:
     """A crash in a codec stops the cameras of one worker, for seconds."""
     names = ["one", "two", "three", "four"]

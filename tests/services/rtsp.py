@@ -1,5 +1,6 @@
 """A real RTSP server, go2rtc: built once from its pinned modules, and configured by each test."""
 
+import fcntl
 import hashlib
 import json
 import tempfile
@@ -38,7 +39,13 @@ def rtsp_binary() -> Path:
     if built.is_file():
         return built
     built.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="sluice-go-", dir=built.parent) as folder:
+    with (
+        (built.parent / "lock").open("w") as lock,
+        tempfile.TemporaryDirectory(prefix="sluice-go-", dir=built.parent) as folder,
+    ):
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run in two processes
+        if built.is_file():
+            return built
         draft = Path(folder) / "go2rtc"
         try:
             go, environment = _go(Path(folder), print)
