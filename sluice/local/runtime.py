@@ -16,7 +16,7 @@ from sluice.errors import SettingsError, UnavailableError
 from sluice.local import servers, status
 from sluice.local.cluster import Cluster, Running
 from sluice.local.instances import Supervised
-from sluice.local.knative.broker import connect
+from sluice.local.knative.connection import connect
 from sluice.local.manifests.reader import read
 from sluice.local.manifests.specs import Manifests
 from sluice.local.program import Program
