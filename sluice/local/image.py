@@ -23,7 +23,7 @@ PROBES: Final = {
 """What each must answer to be of use, best first: a docker without its daemon builds nothing."""
 PROBE_S: Final = 20.0
 TRITONS: Final = {"nvidia": "infra/triton/Containerfile", "wheel": "infra/triton/Containerfile.wheel"}
-_TAG = re.compile(r"(?P<name>[a-z0-9][a-z0-9._/:-]*?)(?::(?P<version>[A-Za-z0-9_][A-Za-z0-9_.-]*))?")
+_TAG = re.compile(r"(?P<name>[a-z0-9](?:[a-z0-9._/:-]*?[a-z0-9])?)(?::(?P<version>[A-Za-z0-9_][A-Za-z0-9_.-]*))?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,8 @@ class Image:
     def command(self, builder: Sequence[str], options: Sequence[str] = ()) -> tuple[str, ...]:
         """The same words for all builders."""
         given = [word for name, value in self.arguments for word in ("--build-arg", f"{name}={value}")]
-        return (*builder, "-t", self.tag, "-f", str(ROOT / self.file), *given, *options, str(ROOT / self.context))
+        place = str((ROOT / self.context).resolve())
+        return (*builder, "-t", self.tag, "-f", str(ROOT / self.file), *given, *options, place)
 
 
 def find_builder(environment: Mapping[str, str], works: Callable[[str], str | None]) -> tuple[str, ...]:
@@ -74,7 +75,7 @@ def why_not(name: str) -> str | None:
 def images(tag: str, *, triton: str, revision: str) -> tuple[Image, Image]:
     """Of Sluice and of Triton; the second is named as the first, with `-triton`."""
     parts = _TAG.fullmatch(tag)
-    if parts is None or parts["name"].endswith("/"):
+    if parts is None:
         raise SettingsError((f"the image {tag!r} is no name:version",))
     name, version = parts["name"], parts["version"] or "latest"
     known = (("VERSION", version), ("REVISION", revision))
