@@ -15,16 +15,9 @@ from sluice.preparation.secrets import load_or_create, write_authorization
 from tests.services.server import needed
 
 CLUSTER_WIDE = {"Namespace", "PersistentVolume", "ClusterDomainClaim"}
-INGRESS = """\
+NAMED = """\
 resources: [../production]
 components: [../../components/ingress]
-patches:
-  - target: {kind: DomainMapping|ClusterDomainClaim}
-    options: {allowNameChange: true}
-    patch: |-
-      - op: replace
-        path: /metadata/name
-        value: cameras.example.org
 """
 
 Kustomize = Callable[[str], subprocess.CompletedProcess[str]]
@@ -144,19 +137,25 @@ def test_the_job_gets_every_parts_secrets_as_files(tree: Path, kustomize: Kustom
     assert volume["secret"]["secretName"] == "sluice-init"
 
 
-def test_components_say_what_their_first_lines_promise(tree: Path, kustomize: Kustomize) -> None:
-    """The gateway's own name, as the comment in it says how."""
+def test_the_ingress_is_named_as_its_comment_says(tree: Path, kustomize: Kustomize) -> None:
+    """What stands there is pasted by whoever uses it."""
     folder = with_secrets(tree, "production")
     with_config(folder)
+    lines = (
+        (tree / "infra" / "knative" / "components" / "ingress" / "kustomization.yaml").read_text("utf-8").split("\n")
+    )
+    comment = "\n".join(line[4:] for line in lines[1:] if line.startswith("#   "))
     (folder.parent / "named").mkdir()
-    (folder.parent / "named" / "kustomization.yaml").write_text(INGRESS, "utf-8")
+    (folder.parent / "named" / "kustomization.yaml").write_text(NAMED + comment, "utf-8")
 
     found = built(kustomize("named"))
 
     assert ("ClusterDomainClaim", "cameras.example.org") in found
     mapping = found["DomainMapping", "cameras.example.org"]
     assert mapping["metadata"]["namespace"] == mapping["spec"]["ref"]["namespace"] == "sluice"
-    assert found["Service", "ingest"]["metadata"]["namespace"] == "sluice"
+    (rule,) = found["Ingress", "ingest"]["spec"]["rules"]
+    assert rule["host"] == "ingest.example.org"
+    assert [each["path"] for each in rule["http"]["paths"]] == ["/ingest/"]
 
 
 @pytest.mark.parametrize("overlay", ["local", "production"])
