@@ -21,7 +21,7 @@ def gunicorn_settings(settings: ServingSettings, *, logger: type) -> dict[str, A
     in_memory = Path("/dev/shm")  # noqa: S108 (gunicorn makes a file of its own there; on a disk it may block)
     return {
         "bind": f"{settings.host}:{settings.port}",
-        "worker_class": "gthread",
+        "worker_class": "sluice.lingering.Worker",
         "workers": 1,
         "threads": settings.concurrency + 2,
         "keepalive": KEEP_ALIVE_S,

@@ -1,6 +1,5 @@
 """Long answers: each takes one of a bounded number of places, and a viewer who does not read is given up."""
 
-import contextlib
 import itertools
 import socket
 import threading
@@ -47,33 +46,12 @@ def stream(response: Response, body: Iterator[bytes], places: Places, settings: 
     if connection is not None:
         # Of one piece: whoever takes none for so long is given up.
         connection.settimeout(settings.stall_s)
-    pieces = _Pieces(itertools.chain([first], body))
-    response.response = pieces
-    response.call_on_close(lambda: _end(pieces, places, connection))
+    response.response = _cut(itertools.chain([first], body))
+    response.call_on_close(places.leave)
     return response
 
 
-class _Pieces:
-    """The body in pieces for the socket; knows whether all of it was taken."""
-
-    def __init__(self, body: Iterable[bytes]) -> None:
-        self.finished = False
-        self._pieces = self._cut(body)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self._pieces
-
-    def _cut(self, body: Iterable[bytes]) -> Iterator[bytes]:
-        for each in body:
-            for start in range(0, len(each), _PIECE):
-                yield each[start : start + _PIECE]
-        self.finished = True
-
-
-def _end(pieces: _Pieces, places: Places, connection: socket.socket | None) -> None:
-    places.leave()
-    if connection is not None and not pieces.finished:
-        # Else gunicorn (27, util.close_graceful) waits 2 s for the viewer's own end, in the thread that accepts: some
-        # who stop reading would stop everybody.
-        with contextlib.suppress(OSError):
-            connection.shutdown(socket.SHUT_RDWR)
+def _cut(body: Iterable[bytes]) -> Iterator[bytes]:
+    for each in body:
+        for start in range(0, len(each), _PIECE):
+            yield each[start : start + _PIECE]

@@ -181,7 +181,7 @@ def test_while_every_stream_is_taken_everything_else_goes_on(gateway: RunningGat
 def test_who_stops_reading_is_given_up(gateway: RunningGateway, secret: str) -> None:
     """Both places of downloads are held by viewers that read nothing; a second later they are free.
 
-    Giving them up keeps nobody waiting: gunicorn would wait 2 s for the end of each, in the thread that accepts.
+    Giving them up keeps nobody waiting.
     """
     path = f"/t/{secret}/{CHUNK.key}"
     held = [opened(gateway, path) for _ in range(2)]

@@ -160,6 +160,60 @@ def test_sigterm_lets_the_running_event_end_and_then_closes(slow: Slow) -> None:
     assert slow.closed.exists()
 
 
+def lingering(port: int, request: bytes) -> socket.socket:
+    """A client that was answered, and does not close."""
+    connection = socket.create_connection(("127.0.0.1", port), timeout=15)
+    connection.sendall(request)
+    assert connection.recv(4096).startswith(b"HTTP/1.")
+    return connection
+
+
+@pytest.mark.parametrize(
+    "request_text",
+    [
+        pytest.param(b"GET /health/readiness HTTP/1.0\r\n\r\n", id="old"),
+        pytest.param(b"GET /health/readiness HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", id="closing"),
+        pytest.param(b"nonsense\r\n\r\n", id="nonsense"),
+    ],
+)
+def test_clients_that_do_not_close_stop_nobody(slow: Slow, request_text: bytes) -> None:
+    """The thread that accepts waits for none of them; after two seconds they are closed, and the process is well."""
+    began = time.monotonic()
+    connections = [lingering(slow.port, request_text) for _ in range(8)]
+    health = slow.request("GET", "/health/readiness")[0]
+    took = time.monotonic() - began
+
+    assert health == 204
+    assert took < 2
+    for each in connections:
+        # Its own side is still open, and what it sends is read and forgotten.
+        each.sendall(b"x" * 1000)
+        assert each.recv(4096) == b""
+    eventually("it has closed them", lambda: sockets_of(slow.process.pid) <= 2)
+    for each in connections:
+        each.close()
+    assert slow.post() == 204
+
+
+def test_a_client_that_closes_late_is_let_go(slow: Slow) -> None:
+    """Many of them leave no connection and no descriptor behind."""
+    request = b"GET /health/readiness HTTP/1.0\r\n\r\n"
+    for _ in range(3):
+        for each in [lingering(slow.port, request) for _ in range(20)]:
+            each.close()
+
+    eventually("its sockets are closed", lambda: sockets_of(slow.process.pid) <= 2)
+
+
+def sockets_of(pid: int) -> int:
+    """Open ones of the process that has most."""
+    most = 0
+    for each in (str(pid), *Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
+        links = [str(link.readlink()) for link in Path(f"/proc/{each}/fd").iterdir() if link.is_symlink()]
+        most = max(most, sum(link.startswith("socket:") for link in links))
+    return most
+
+
 def flooded(port: int, head: bytes, filler: bytes, total: int) -> bytes:
     """The answer to *head* and *total* bytes of *filler*; empty when the connection was cut instead."""
     with socket.create_connection(("127.0.0.1", port), timeout=15) as connection:
