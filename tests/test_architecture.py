@@ -21,7 +21,7 @@ IMPORTERS = {
     "cloudevents": {"sluice/events.py"},
     "cronsim": {"sluice/local"},
     "flask": {"sluice/serving.py", "triggers/bridge", "functions/gateway"},
-    "gunicorn": {"sluice/serving.py"},
+    "gunicorn": {"sluice/serving.py", "sluice/lingering.py"},
     "minio": {"sluice/s3", "sluice/preparation"},
     "onnx": {"sluice/models"},
     "nats": {"sluice/jetstream", "sluice/local"},
