@@ -1,26 +1,27 @@
-"""Sluice as its users see it: a bucket, a bus and a gateway, wherever they run."""
+"""Sluice as its users see it: a bucket, a bus, a gateway, a door for cameras and a command, wherever they run."""
 
 import json
+import os
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from sluice import names, tokens
 from sluice.bus import Bus, NatsBus
-from sluice.settings import BusSettings, StoreSettings, load_all, setting
+from sluice.settings import BusSettings, StoreSettings, load_all
 from sluice.store import ObjectStore, S3Store
 from sluice.topology import RESULTS, Consumer
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GatewayAddress:
-    """Where a running system is reached; with it, the store's and the bus's settings name the rest."""
-
-    url: str = setting("SLUICE_GATEWAY_URL", "the gateway of a running system, as http(s)://host:port", "")
+ADDRESSES = ("SLUICE_GATEWAY_URL", "SLUICE_SEGMENTER_URL", "SLUICE_BROKER_URL")
+"""What names a running system; with it, the store's and the bus's settings name the rest."""
+COMMAND_S = 90
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,12 +30,19 @@ class System:
 
     store: ObjectStore
     bus: Bus
-    gateway: str
+    environment: Mapping[str, str] = field(repr=False)
+    """All that names it."""
     token: str = field(repr=False)
+    home: Path
+    """An empty folder."""
 
     def url(self, path: str) -> str:
         """The address of something behind the gateway, with a viewer's token."""
-        return f"{self.gateway}/t/{self.token}{path}"
+        return f"{self.environment['SLUICE_GATEWAY_URL']}/t/{self.token}{path}"
+
+    def ingest(self, camera: str) -> str:
+        """Where a camera pushes to by HTTP."""
+        return f"{self.environment['SLUICE_SEGMENTER_URL']}/ingest/{camera}"
 
     def get(self, path: str) -> bytes:
         """What the gateway answers; nothing while it does not know."""
@@ -59,19 +67,35 @@ class System:
                 message.ack()
         return found
 
+    def run(self, *arguments: str) -> str:
+        """What a sluice command says that knows the system by its environment alone, and has to succeed."""
+        command = [sys.executable, "-m", "sluice.cli.main", *arguments]
+        done = subprocess.run(
+            command,
+            env={**os.environ, **self.environment},
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=COMMAND_S,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
 
 @contextmanager
-def connected(stored: StoreSettings, messaged: BusSettings, gateway: str) -> Iterator[System]:
-    """The system, with a token that ends with the block."""
+def connected(environment: Mapping[str, str], home: Path) -> Iterator[System]:
+    """The system that is so named, with a token that ends with the block."""
+    stored, messaged = load_all(StoreSettings, BusSettings, environ=environment)
     with closing(S3Store(stored)) as store, closing(NatsBus(messaged, name="endtoend")) as bus:
         secret, token = tokens.create(store, role=tokens.VIEWER, cameras=None, lifetime=None)
         try:
-            yield System(store=store, bus=bus, gateway=gateway, token=secret)
+            yield System(store=store, bus=bus, environment=environment, token=secret, home=home)
         finally:
             tokens.revoke(store, token.id)
 
 
-def named_by_the_environment() -> tuple[StoreSettings, BusSettings, str] | None:
+def named_by_the_environment() -> Mapping[str, str] | None:
     """The system that the environment names, if it names one."""
-    (address,) = load_all(GatewayAddress)
-    return (*load_all(StoreSettings, BusSettings), address.url) if address.url else None
+    return dict(os.environ) if all(os.environ.get(each) for each in ADDRESSES) else None
