@@ -61,6 +61,7 @@ def part_app(part: str, settings: ServingSettings, *, ready: Ready | None = None
     app.config["MAX_CONTENT_LENGTH"] = settings.max_event_bytes + 1
     metrics = telemetry.Telemetry(part)
     telemetry.use(metrics, newest=True)
+    metrics.count("errors", 0, kind="bug")  # the first is an increase only if there was a number before
     app.extensions["sluice"] = {"telemetry": metrics}
     app.extensions[process.CLOSERS] = tuple(close)
     _observe(app, metrics)

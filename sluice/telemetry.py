@@ -20,23 +20,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+from sluice.metrics import ABOUT
+
 BUCKETS: Final = (
     0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75,
     1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 60.0,
 )  # fmt: skip
-_ABOUT: Final = {
-    "requests": "answers by status code",
-    "errors": "answers that were no success, by kind",
-    "stage_seconds": "time spent in a stage of the work",
-    "handle_seconds": "time from an event's arrival to its answer",
-    "cold_start_seconds": "time from the start of the process",
-    "in_flight": "events being handled",
-    "queue_age_seconds": "time from an event's own to its arrival here",
-    "batch_frames": "frames in a batch",
-    "frames_in": "frames of the chunks that were decoded",
-    "frames_wanted": "frames that the cameras' settings ask for",
-    "frames_looked_at": "frames that a model has looked at",
-}
+MOST_CAMERAS: Final = 256
+OTHERS: Final = "_others"
+"""No camera is called so."""
 _TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 _context: ContextVar[dict[str, object]] = ContextVar("sluice_context", default={})  # noqa: B039 (never changed in place)
@@ -53,6 +45,14 @@ class Telemetry:
         self._counters: dict[Series, float] = {}
         self._gauges: dict[Series, float] = {}
         self._histograms: dict[Series, list[float]] = {}
+        self._cameras: set[str] = set()
+
+    def camera(self, name: str) -> str:
+        """The label of a camera; of more than MOST_CAMERAS the later ones share one, as each label costs Prometheus."""
+        with self._lock:
+            if len(self._cameras) < MOST_CAMERAS:
+                self._cameras.add(name)
+            return name if name in self._cameras else OTHERS
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
         """Add to the counter sluice_<name>_total."""
@@ -122,7 +122,7 @@ class Telemetry:
 
     def _family(self, families: dict[str, Any], kind: Callable[..., Any], name: str, labels: Any) -> Any:
         if name not in families:
-            families[name] = kind(f"sluice_{name}", _ABOUT.get(name, name), labels=[label for label, _ in labels])
+            families[name] = kind(f"sluice_{name}", ABOUT.get(name, name), labels=[label for label, _ in labels])
         return families[name]
 
     def _series(self, name: str, labels: dict[str, str]) -> Series:

@@ -139,6 +139,8 @@ def _outcome(run: _Run, sampler: Sampler, chunk: ChunkRef, stages_ms: Mapping[st
     wanted = min(float(sampler.held), run.task.wanted_fps * chunk.duration_ms / 1000)
     telemetry.current().count("frames_wanted", max(wanted, len(run.frames)), model=run.info.name)
     telemetry.current().count("frames_looked_at", len(run.frames), model=run.info.name)
+    found = sum(len(frame.objects) for frame in run.frames)
+    telemetry.current().count("objects", found, camera=telemetry.current().camera(chunk.camera), model=run.info.name)
     timed = {**stages_ms, "decode": sampler.decode_s * 1000, "infer": run.infer_s * 1000}
     return ObjectsDetected(
         chunk=chunk,

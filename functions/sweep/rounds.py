@@ -68,7 +68,7 @@ def announce(stored: Stored, *, bus: Bus, bucket: str, now_ms: int) -> None:
     count = attempt((now_ms - stored.modified_ms) / 1000)
     event = chunk_stored(stored, bucket=bucket, count=count)
     headers, payload = events.to_nats(event)
-    telemetry.current().count("sweep_announced", camera=stored.name.camera)
+    telemetry.current().count("sweep_announced", camera=telemetry.current().camera(stored.name.camera))
     bus.publish(SURE, payload, message_id=event.id, headers=headers)
 
 

@@ -3,13 +3,15 @@
 import hashlib
 import ssl
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
-from sluice.errors import SettingsError, UnavailableError
+from sluice import telemetry
+from sluice.errors import ConflictError, ObjectNotFoundError, SettingsError, StoreError, UnavailableError
 from sluice.s3 import answers
 from sluice.settings import StoreSettings
 
@@ -98,7 +100,21 @@ class Connection:
 
     @contextmanager
     def translated(self, action: str, key: str, *, first: int = 0, expected: str | None = None) -> Iterator[None]:
-        """Turn what minio-py and urllib3 raise into errors of ours; none holds a signed URL."""
+        """Turn what minio-py and urllib3 raise into errors of ours, and measure; none holds a signed URL."""
+        began = time.perf_counter()
+        try:
+            with self._translated(action, key, first=first, expected=expected):
+                yield
+        except (UnavailableError, StoreError) as error:
+            if not isinstance(error, ObjectNotFoundError | ConflictError):
+                telemetry.current().count("store_errors", action=action)
+            raise
+        finally:
+            if action != "list":  # of a listing, only each thousandth object is a request
+                telemetry.current().observe("store_seconds", time.perf_counter() - began, action=action)
+
+    @contextmanager
+    def _translated(self, action: str, key: str, *, first: int = 0, expected: str | None = None) -> Iterator[None]:
         from xml.etree.ElementTree import ParseError
 
         from minio.error import MinioException, S3Error

@@ -10,6 +10,7 @@ from typing import Final
 
 from flask import Flask
 
+from sluice import telemetry
 from sluice.bus import Bus, NatsBus
 from sluice.serving import part_app
 from sluice.settings import BusSettings, ServingSettings, load_all
@@ -39,6 +40,7 @@ def bridge_app(settings: BridgeSettings, serving: ServingSettings, *, bus: Bus) 
     loops = (keeper, inward, outward)
     closers: tuple[Callable[[], None], ...] = (inward.stop, outward.stop, keeper.stop, sink.close, bus.close)
     app = part_app(PART, serving, ready=partial(_trouble, keeper, inward, outward), close=closers)
+    telemetry.current().count("bridge_dead_letters", 0)  # the first is an increase only if there was a number before
     routes.add(app, bus=bus, token=settings.webhook_token)
     for loop in loops:
         loop.start()
