@@ -10,8 +10,8 @@ from functions.gateway import sending
 from functions.gateway.answers import Refused
 from functions.gateway.auth import authorized
 from functions.gateway.openapi import describe
+from functions.gateway.places import Places
 from functions.gateway.ranges import QUERY, Range, asked_range, nothing_recorded, shown_time
-from functions.gateway.sending import Places
 from functions.gateway.settings import Services
 from sluice.recordings.chunks import chunks_between
 from sluice.recordings.clip import Clip, SplitClipError, clip_of
@@ -33,7 +33,9 @@ def blueprint(services: Services) -> Blueprint:
     @describe(query=QUERY, media=VIDEO)
     def clip(camera: str) -> Response:
         """What was recorded between `from` and `to`, at most two hours, in whole chunks and without its holes."""
-        found = _clip(authorized(camera), asked_range(most_s=MOST_S, what="a clip"), services.store)
+        name, span = authorized(camera), asked_range(most_s=MOST_S, what="a clip")
+        with services.searches:
+            found = _clip(name, span, services.store)
         response = Response(content_type=VIDEO, headers={"Cache-Control": "no-store", "Accept-Ranges": "none"})
         response.headers["Content-Disposition"] = f'attachment; filename="{_file_name(camera, found.start_ms)}"'
         response.content_length = found.size_bytes

@@ -99,8 +99,9 @@ def blueprint(services: Services) -> Blueprint:
     def search() -> ResponseReturnValue:
         """What functions said of the video of a time, the oldest first."""
         query = _query()
-        found = islice(_results(query, known.of(query.cameras), services.store), MAX_LOOKED_AT + 1)
-        return jsonify(_answer(query, list(found), services.store, pool))
+        with services.searches:
+            found = islice(_results(query, known.of(query.cameras), services.store), MAX_LOOKED_AT + 1)
+            return jsonify(_answer(query, list(found), services.store, pool))
 
     return routes
 

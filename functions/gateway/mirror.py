@@ -13,7 +13,7 @@ from werkzeug.exceptions import RequestedRangeNotSatisfiable
 from functions.gateway import sending
 from functions.gateway.answers import not_found
 from functions.gateway.auth import authorized
-from functions.gateway.sending import Places
+from functions.gateway.places import Places
 from functions.gateway.settings import Services
 from sluice.errors import InvalidNameError
 from sluice.names import init_key, parse_chunk_key

@@ -1,35 +1,17 @@
-"""Long answers: each takes one of a bounded number of places, and a viewer who does not read is given up."""
+"""Long answers: each takes a place, and a viewer who does not read is given up."""
 
 import itertools
 import socket
-import threading
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 from flask import Response, request
 
-from functions.gateway.answers import full
+from functions.gateway.places import Places
 from functions.gateway.settings import GatewaySettings
 
 _PIECE: Final = 128 << 10
 """Handed to the socket at once: what a slow viewer must have read within stall_s."""
-
-
-class Places:
-    """So many long answers at once, and no more: the rest of the threads is for playlists and health."""
-
-    def __init__(self, count: int, what: str) -> None:
-        self._free = threading.BoundedSemaphore(count)
-        self._what = what
-
-    def take(self) -> None:
-        """Raises Refused (503) when none is free."""
-        if not self._free.acquire(blocking=False):
-            raise full(self._what)
-
-    def leave(self) -> None:
-        """It is free again."""
-        self._free.release()
 
 
 def stream(response: Response, body: Iterator[bytes], places: Places, settings: GatewaySettings) -> Response:

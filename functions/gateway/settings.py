@@ -1,16 +1,19 @@
 """What the gateway can be told from outside, and what its routes are given."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
+from functions.gateway.places import Places
 from sluice.bus import Bus
 from sluice.errors import SettingsError
 from sluice.settings import ServingSettings, setting
 from sluice.store import ObjectStore
 from sluice.tokens import TokenBook
 
-RESERVED: Final = 8
-"""Requests that are answered while every event stream and every download is taken: playlists, the API."""
+SEARCHES: Final = 8
+"""Questions about hours of recordings, at once: each costs some hundred objects and tenths of a second of a core."""
+RESERVED: Final = SEARCHES + 8
+"""Requests that are answered while every event stream and every download is taken: the API, playlists."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,3 +66,4 @@ class Services:
     bus: Bus
     settings: GatewaySettings
     tokens: TokenBook
+    searches: Places = field(default_factory=lambda: Places(SEARCHES, "searches"))

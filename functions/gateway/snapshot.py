@@ -7,8 +7,8 @@ from flask import Blueprint, Response
 from functions.gateway import asked
 from functions.gateway.auth import authorized
 from functions.gateway.openapi import describe
+from functions.gateway.places import Places
 from functions.gateway.ranges import nothing_recorded, shown_time
-from functions.gateway.sending import Places
 from functions.gateway.settings import Services
 from sluice.fold import newest
 from sluice.names import ChunkName
@@ -35,11 +35,8 @@ def blueprint(services: Services) -> Blueprint:
         """The last keyframe until `at`; X-Sluice-Time says of when it is."""
         authorized(camera)
         at_ms = asked.time_ms("at", _NOW)
-        places.take()
-        try:
+        with places:
             return _picture(camera, None if at_ms == _NOW else at_ms, services.store)
-        finally:
-            places.leave()
 
     return routes
 

@@ -15,6 +15,7 @@ from sluice.contracts.camera import Camera
 from sluice.errors import InvalidNameError, SluiceError, UnavailableError
 from sluice.names import parse_chunk_key
 from sluice.store import ObjectStore
+from sluice.tokens import Token
 from sluice.topology import RESULTS
 
 RECENT_MS: Final = 600_000
@@ -34,9 +35,8 @@ def blueprint(services: Services) -> Blueprint:
         problems = {"store": "", "nats": _problem_of_nats(services.bus)}
         states: list[dict[str, Any]] = []
         try:
-            loaded = sorted(cameras.load_all(services.store).cameras.items())
-            covered = [camera for name, camera in loaded if token.covers(name)]
-            states = [_state(camera, services.store) for camera in covered[:MAX_CAMERAS]]
+            with services.searches:
+                states = _states(token, services.store)
         except UnavailableError:
             problems["store"] = _AWAY
         expires = token.expires and token.expires.isoformat()
@@ -52,6 +52,12 @@ def _problem_of_nats(bus: Bus) -> str:
     except SluiceError:
         return _AWAY
     return ""
+
+
+def _states(token: Token, store: ObjectStore) -> list[dict[str, Any]]:
+    loaded = sorted(cameras.load_all(store).cameras.items())
+    covered = [camera for name, camera in loaded if token.covers(name)]
+    return [_state(camera, store) for camera in covered[:MAX_CAMERAS]]
 
 
 def _state(camera: Camera, store: ObjectStore) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from functions.gateway import asked, sending
 from functions.gateway.answers import Refused
 from functions.gateway.auth import authorized
 from functions.gateway.openapi import describe
-from functions.gateway.sending import Places
+from functions.gateway.places import Places
 from functions.gateway.settings import Services
 from sluice import events
 from sluice.bus import Message

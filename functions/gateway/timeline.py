@@ -66,7 +66,8 @@ def blueprint(services: Services) -> Blueprint:
         authorized(camera)
         span = asked_range(most_s=MOST_S, what="a timeline")
         bucket_ms = _bucket_ms(span)
-        found = timeline(services.store, camera, span.from_ms, span.to_ms, bucket_ms=bucket_ms)
+        with services.searches:
+            found = timeline(services.store, camera, span.from_ms, span.to_ms, bucket_ms=bucket_ms)
         return jsonify(_answer(camera, span, found, bucket_ms))
 
     return routes

@@ -31,7 +31,9 @@ def blueprint(services: Services) -> Blueprint:
     @describe(query=QUERY, media=CONTENT_TYPE)
     def vod(camera: str) -> Response:
         """What was recorded between `from` and `to`, at most a day."""
-        return _playlist(authorized(camera), asked_range(most_s=MOST_S, what="a playlist"), services.store)
+        name, span = authorized(camera), asked_range(most_s=MOST_S, what="a playlist")
+        with services.searches:
+            return _playlist(name, span, services.store)
 
     return routes
 

@@ -173,7 +173,7 @@ def test_other_origins_read_only_where_the_setting_says_so() -> None:
 
 def test_settings_that_leave_no_thread_for_playlists_are_refused() -> None:
     """Else streams and downloads could take them all."""
-    with pytest.raises(SettingsError, match="SLUICE_CONCURRENCY: expected at least 72"):
-        checked(GatewaySettings(), ServingSettings(concurrency=71))
+    with pytest.raises(SettingsError, match="SLUICE_CONCURRENCY: expected at least 80"):
+        checked(GatewaySettings(), ServingSettings(concurrency=79))
 
-    assert checked(GatewaySettings(), ServingSettings(concurrency=72))
+    assert checked(GatewaySettings(), ServingSettings(concurrency=80))
