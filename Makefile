@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --requir
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 ##@ Every day
-.PHONY: help demo test test-cluster check fix bench bench-segmenter bench-detect bench-hls soak screenshot
+.PHONY: help demo test test-cluster check fix bench bench-segmenter bench-detect bench-hls bench-load soak screenshot
 demo: $(VENV)/runtime tools ## Watch detections: starts everything and feeds three cameras (ARGS=--once ends by itself)
 	$(BIN)/python -m sluice.cli.main demo $(ARGS)
 
@@ -50,6 +50,9 @@ bench-detect: $(VENV)/dev tools ## Of Triton's limit, beside frame at a time, la
 
 bench-hls: $(VENV)/dev tools ## How soon a chunk is listed, the gateway's cost, glass to glass (ARGS="--seconds 60")
 	$(BIN)/python -m tests.bench.hls $(ARGS)
+
+bench-load: $(VENV)/dev tools ## What a chunk asks of store and NATS, and a round of the sweeper (ARGS="--seconds 60")
+	$(BIN)/python -m tests.bench.load $(ARGS)
 
 soak: $(VENV)/dev tools ## Hours of it without growth or loss (ARGS="segmenter 30m")
 	$(BIN)/python -m tests.soak $(ARGS)

@@ -69,6 +69,10 @@ class Meter:
         after, lasted = self._now(), time.monotonic() - began
         return Cost(parts={name: (after[name] - before.get(name, 0.0)) / lasted for name in after})
 
+    def used_ms(self) -> dict[str, float]:
+        """What the parts have used since they started, in ms of CPU time."""
+        return {name: used * 1000 for name, used in self._now().items()}
+
     def _now(self) -> dict[str, float]:
         assert self._line.process is not None
         while True:
