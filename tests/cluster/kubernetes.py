@@ -27,7 +27,7 @@ class Kubernetes:
         """The same of kn."""
         return _run(["kn", "--namespace", self.namespace, *arguments], given=None, timeout_s=LONGEST_S)
 
-    def list(self, kind: str, *arguments: str) -> list[dict[str, Any]]:
+    def every(self, kind: str, *arguments: str) -> list[dict[str, Any]]:
         """Every object of a kind, or those that a selector chooses."""
         found: list[dict[str, Any]] = json.loads(self.kubectl("get", kind, "--output=json", *arguments))["items"]
         return found
@@ -48,12 +48,18 @@ class Kubernetes:
 
     def pods(self, *selectors: str) -> "Sequence[dict[str, Any]]":
         """Those that match every selector, those that end included."""
-        return self.list("pods", *([f"--selector={','.join(selectors)}"] if selectors else []))
+        return self.every("pods", *([f"--selector={','.join(selectors)}"] if selectors else []))
 
     def pods_of(self, service: str) -> "Sequence[dict[str, Any]]":
         """A Knative Service's, that are not ending: who ends takes no new work, and needs half a minute for it."""
         found = self.pods(f"serving.knative.dev/service={service}")
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+    def metrics(self, workload: str) -> str:
+        """What the first pod of a workload exports."""
+        pod = next(each for each in self.pods(f"app={workload}") if is_ready(each))
+        address = f"/api/v1/namespaces/{self.namespace}/pods/{name_of(pod)}:8080/proxy/metrics"
+        return self.kubectl("get", "--raw", address)
 
     def elsewhere(self, namespace: str) -> "Kubernetes":
         """Another namespace of the same cluster."""

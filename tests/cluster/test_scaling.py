@@ -1,0 +1,84 @@
+"""From no pod to an answer: each function beside a service that says hello and nothing else, in the same minutes."""
+
+import statistics
+import time
+import urllib.request
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tests.cluster import figures
+from tests.cluster.kubernetes import Kubernetes, is_ready
+from tests.endtoend.system import System
+from tests.services.line import eventually
+
+FUNCTIONS = ("inspect", "detect", "package", "index", "sweep", "gateway")
+HELLOS = ("hello-1", "hello-2", "hello-3")
+GOAL = 1.15
+WORST = 3.0
+"""Not the goal, but what a busy machine must keep, too."""
+PROGRAM = """
+import os
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+class Hello(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "5")
+        self.end_headers()
+        self.wfile.write(b"hello")
+
+ThreadingHTTPServer(("", int(os.environ["PORT"])), Hello).serve_forever()
+"""
+
+
+@pytest.fixture(scope="module")
+def hellos(cluster: Kubernetes) -> Iterator[tuple[str, ...]]:
+    """In the same image, with the same interpreter, and without a single package."""
+    image = cluster.get("ksvc", "inspect")["spec"]["template"]["spec"]["containers"][0]["image"]
+    cluster.apply(*(_hello(name, image) for name in HELLOS))
+    eventually("hello is Ready", lambda: all(is_ready(cluster.get("ksvc", name)) for name in HELLOS), within_s=120)
+    yield HELLOS
+    cluster.kubectl("delete", "ksvc", *HELLOS, "--wait=false")
+
+
+def _hello(name: str, image: str) -> dict[str, Any]:
+    container = {"image": image, "command": ["python", "-c", PROGRAM], "resources": {"requests": {"cpu": "10m"}}}
+    annotations = {"autoscaling.knative.dev/window": "6s"}
+    return {
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Service",
+        "metadata": {"name": name, "labels": {"networking.knative.dev/visibility": "cluster-local"}},
+        "spec": {"template": {"metadata": {"annotations": annotations}, "spec": {"containers": [container]}}},
+    }
+
+
+def test_a_cold_start_is_hardly_dearer_than_hello(cluster: Kubernetes, system: System, hellos: tuple[str, ...]) -> None:
+    """One after the other, hello in between; a pod that is ending takes no request."""
+    seconds = dict[str, float]()
+    for name in (hellos[0], *FUNCTIONS[:3], hellos[1], *FUNCTIONS[3:], hellos[2]):
+        eventually(f"no {name}", partial(_has_none, cluster, name), within_s=240)
+        seconds[name] = _first_answer_s(cluster, name)
+    hello = statistics.median(seconds[name] for name in hellos)
+
+    figures.tell("cold start of hello, three times", " / ".join(f"{seconds[name]:.2f} s" for name in hellos))
+    for name in FUNCTIONS:
+        ratio = seconds[name] / hello
+        figures.tell(f"cold start of {name} (goal {GOAL} x hello)", f"{seconds[name]:.2f} s, {ratio:.2f} x")
+        assert ratio < WORST
+
+
+def _has_none(cluster: Kubernetes, name: str) -> bool:
+    return not cluster.pods_of(name)
+
+
+def _first_answer_s(cluster: Kubernetes, name: str) -> float:
+    url = cluster.get("ksvc", name)["status"]["url"]
+    began = time.monotonic()
+    with urllib.request.urlopen(f"{url}/health/readiness", timeout=60) as answer:
+        answer.read()
+    return time.monotonic() - began
