@@ -30,6 +30,9 @@ def gunicorn_settings(settings: ServingSettings, *, logger: type) -> dict[str, A
         "preload_app": False,
         "worker_tmp_dir": str(in_memory) if in_memory.is_dir() else None,
         "control_socket_disable": True,
+        # A proxy on this host is trusted by default, and hands on what anybody sends: SCRIPT_NAME moves the path.
+        "forwarded_allow_ips": "",
+        "forwarder_headers": "",
         "accesslog": None,
         "logger_class": logger,
         "worker_exit": close_all,

@@ -205,6 +205,30 @@ def test_a_client_that_closes_late_is_let_go(slow: Slow) -> None:
     eventually("its sockets are closed", lambda: sockets_of(slow.process.pid) <= 2)
 
 
+def test_requests_that_never_end_stop_nobody_for_long(slow: Slow) -> None:
+    """Half a line on every thread that is free: seconds later there is an answer again, and who works goes on."""
+    with slow.at_work(1) as answers:
+        halves = [socket.create_connection(("127.0.0.1", slow.port), timeout=15) for _ in range(CONCURRENCY + 1)]
+        for each in halves:
+            each.sendall(b"POST / HTTP/1.1\r\nce-id: ")
+        health = slow.request("GET", "/health/readiness")[0]
+        ends = [each.recv(4096) for each in halves]
+        for each in halves:
+            each.close()
+
+    assert health == 204
+    assert ends == [b""] * len(halves)
+    assert answers == [204]
+    assert not [line for line in slow.lines() if line["level"] == "error"]
+
+
+def test_a_client_does_not_say_where_the_app_is_mounted(slow: Slow) -> None:
+    """A proxy on this host hands on what it is sent."""
+    moved = {"SCRIPT_NAME": "/health", "X-Forwarded-Proto": "https", "X-Forwarded-Ssl": "off"}
+
+    assert slow.request("GET", "/health/readiness", headers=moved)[0] == 204
+
+
 def sockets_of(pid: int) -> int:
     """Open ones of the process that has most."""
     most = 0
