@@ -1,36 +1,56 @@
 """The watch page in Chromium, on the running line: the picture goes on, whatever happens behind it."""
 
-import contextlib
-import os
-import signal
 import statistics
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import pytest
 from playwright.sync_api import Browser
 
-from sluice import cameras, names
-from tests.browser.conftest import CAMERA, CHUNK_S
-from tests.browser.watched import Watched, opened
+from sluice import names
+from sluice.contracts.camera import Camera
+from tests.browser.conftest import CAMERA, CHUNK_S, SOURCE, add
+from tests.browser.faults import change, chunks, kill, second_packager, without_packager
+from tests.browser.judge import Judge
+from tests.browser.watched import Watched, opened, plain
 from tests.services.line import Line, eventually
 
 pytestmark = [pytest.mark.line, pytest.mark.triton]
 
-LIVE_S = 25
+LIVE_S = 60
 OUTAGE_S = 15
 STALL_S = 0.5
-PLAYLIST = names.live_playlist_key(CAMERA, 4)
+PLAIN_LATENCY_S = 16
+"""Of a player that stays three target durations behind, as they do unless told."""
+LIVE = "live-4.m3u8"
+GROWING = "growing"
 
 
 @pytest.fixture(scope="module")
-def watched(chromium: Browser, link: Callable[[str], str], watching: Line) -> Watched:
+def judge(link: Callable[[str], str]) -> Iterator[Judge]:
+    """Reads each refresh, whatever the tests do."""
+    judge = Judge(link("").rstrip("/"), CAMERA)
+    judge.start()
+    yield judge
+    judge.stop()
+
+
+@pytest.fixture(scope="module")
+def watched(chromium: Browser, link: Callable[[str], str], watching: Line, judge: Judge) -> Watched:
     """The page, once some chunks are listed and it plays."""
-    eventually("four chunks", lambda: len(list(watching.store().list(f"chunks/{CAMERA}/"))) >= 4)
+    eventually("four chunks", lambda: len(chunks(watching, CAMERA)) >= 4)
     page = opened(chromium, link(f"watch/{CAMERA}"))
     page.plays()
     page.until("it is live", lambda: page.text("state") == "live")
     return page
+
+
+@pytest.fixture(scope="module")
+def unaided(chromium: Browser, link: Callable[[str], str], watched: Watched) -> Watched:
+    """hls.js as it comes, beside the page."""
+    player = plain(chromium, link(""), CAMERA)
+    player.plays()
+    return player
 
 
 def test_it_plays_without_a_stall(watched: Watched) -> None:
@@ -42,6 +62,17 @@ def test_it_plays_without_a_stall(watched: Watched) -> None:
     assert watched.longest_stall_s() <= STALL_S
     assert watched.problems() == []
     assert watched.latency_s() <= 4 * CHUNK_S
+
+
+def test_hls_js_as_it_comes_plays_soon_after(unaided: Watched) -> None:
+    """By the clock in its picture; nobody told it how far behind to stay."""
+    unaided.mark()
+
+    unaided.rest(10)
+
+    assert unaided.longest_stall_s() <= STALL_S
+    assert unaided.looks(1)[0].age_s <= PLAIN_LATENCY_S
+    assert unaided.problems() == []
 
 
 def test_boxes_lie_on_the_object(watched: Watched) -> None:
@@ -65,14 +96,14 @@ def test_the_latency_shown_is_the_picture_s_age(watched: Watched) -> None:
     watched.until("both agree", lambda: difference_s() <= 1, within_s=15)
 
 
-def test_it_goes_on_after_the_camera_was_away(watched: Watched, watching: Line) -> None:
+def test_it_goes_on_after_the_camera_was_away(watched: Watched, unaided: Watched, watching: Line) -> None:
     """A new session: what is shown comes from it, and nobody touched the page."""
-    paused(watching, yes=True)
-    eventually("its last chunk", lambda: session_of(watching) == 1)
+    before = session_of(watching)
+    change(watching, CAMERA, paused=True)
     watched.rest(3)
-    paused(watching, yes=False)
+    change(watching, CAMERA, paused=False)
 
-    watched.until("a chunk of a new session", lambda: session_of(watching) > 1)
+    watched.until("a chunk of a new session", lambda: session_of(watching) > before)
     watched.mark()
     watched.rest(12)
 
@@ -80,13 +111,28 @@ def test_it_goes_on_after_the_camera_was_away(watched: Watched, watching: Line) 
     assert watched.plays(within_s=2) < 2
     assert [each for each in watched.looks(3) if each.age_s < 4 * CHUNK_S]
     assert watched.problems() == []
+    unaided.plays(within_s=20)
 
 
-def test_it_goes_on_without_its_playlist(watched: Watched, watching: Line) -> None:
+def test_it_goes_on_with_two_packagers(watched: Watched, watching: Line, judge: Judge) -> None:
+    """Both are told of each chunk at once; players see one playlist."""
+    with second_packager(watching):
+        eventually("the second is at work", lambda: watching.instances("packageagain"))
+        watched.mark()
+        watched.rest(4 * CHUNK_S)
+        both = [watching.instances(each) for each in ("package", "packageagain")]
+
+    assert all(both)
+    assert watched.longest_stall_s() <= STALL_S
+    assert judge.broken == []
+    assert watched.problems() == []
+
+
+def test_it_goes_on_without_its_playlist(watched: Watched, watching: Line, judge: Judge) -> None:
     """It was deleted, and begins again at the newest chunk: at worst one that nobody has read yet is left out."""
     watched.mark()
 
-    watching.store().delete([PLAYLIST])
+    judge.lose(LIVE, lambda: watching.store().delete([names.live_playlist_key(CAMERA, 4)]))
     watched.rest(10)
 
     assert watched.longest_stall_s() <= CHUNK_S
@@ -98,14 +144,32 @@ def test_it_goes_on_when_the_gateway_is_killed(watched: Watched, watching: Line)
     """Whatever the viewer was loading is loaded again."""
     watched.mark()
 
-    killed = watching.instances("gateway")
-    for pid in killed:
-        os.kill(pid, signal.SIGKILL)
+    kill(watching.instances("gateway"))
     watched.rest(10)
 
-    assert killed
     assert watched.longest_stall_s() <= STALL_S
     assert watched.plays(within_s=2) < 2
+    assert watched.problems() == []
+
+
+def test_it_goes_on_over_a_chunk_that_is_missing(
+    watched: Watched, unaided: Watched, watching: Line, judge: Judge
+) -> None:
+    """Its place in the list is an EXT-X-GAP; the picture is that of the next chunk as soon as its turn comes."""
+    with without_packager(watching):
+        newest = chunks(watching, CAMERA)[-1].seq
+        eventually("three chunks", lambda: chunks(watching, CAMERA)[-1].seq >= newest + 3)
+        missing = chunks(watching, CAMERA)[-2]
+        watching.store().delete([missing.key])
+    watched.until("the gap", lambda: missing.seq in judge.gaps(LIVE))
+
+    for player in (watched, unaided):
+        shows(player, missing.end_ms)
+        player.mark()
+    watched.rest(3)
+
+    assert watched.longest_stall_s() <= STALL_S
+    assert unaided.longest_stall_s() <= STALL_S
     assert watched.problems() == []
 
 
@@ -125,23 +189,42 @@ def test_it_resumes_when_the_packager_is_back(watched: Watched, watching: Line) 
     assert watched.problems() == []
 
 
-@contextlib.contextmanager
-def without_packager(line: Line) -> Iterator[None]:
-    """Nobody tells it of chunks, until the end of the block."""
-    trigger, aside = line.manifests / "chunk-stored-to-package.yaml", line.home / "aside.yaml"
-    trigger.rename(aside)
-    try:
-        yield
-    finally:
-        aside.rename(trigger)
+def test_every_refresh_was_good(judge: Judge) -> None:
+    """Whatever happened: nothing was edited, numbers went on, and hls-parser, strict, has nothing against any."""
+    assert judge.verdict() == []
+    assert judge.refreshes[LIVE].count >= LIVE_S
 
 
-def paused(line: Line, *, yes: bool) -> None:
-    """Stop the camera, or have it go on."""
-    with contextlib.closing(line.bus()) as bus:
-        cameras.change(line.store(), bus, CAMERA, lambda camera: replace(camera, paused=yes))
+def test_it_goes_on_when_the_gop_grows(chromium: Browser, link: Callable[[str], str], watching: Line) -> None:
+    """Chunks no longer fit the target duration: the list ends, and the page opens the one that the index names now.
+
+    hls.js as it comes plays to the end of the list that it knows, and stops as at the end of a film.
+    """
+    judge = Judge(link("").rstrip("/"), GROWING)
+    judge.start()
+    add(watching, Camera(name=GROWING, source=SOURCE, functions={}))
+    eventually("two chunks", lambda: len(chunks(watching, GROWING)) >= 2)
+    page, unaided = opened(chromium, link(f"watch/{GROWING}")), plain(chromium, link(""), GROWING)
+    page.plays()
+    unaided.plays()
+
+    change(watching, GROWING, source=SOURCE.replace("gop=25", "gop=125"))
+    eventually("another list", lambda: len(judge.refreshes) == 2)
+    began = time.time() * 1000
+    shows(page, began, within_s=60)
+
+    judge.stop()
+    assert judge.verdict() == []
+    assert [each for each in judge.refreshes if each != LIVE] == ["live-7.m3u8"]
+    assert page.problems() == []
+    assert unaided.page.evaluate("document.querySelector('video').ended")
+
+
+def shows(player: Watched, taken_ms: float, *, within_s: float = 30) -> None:
+    """Wait for a picture that was taken then or later."""
+    player.until("such a picture", lambda: player.looks(1)[0].taken_ms >= taken_ms, within_s=within_s)
 
 
 def session_of(line: Line) -> int:
     """Of the newest chunk."""
-    return max(names.parse_chunk_key(each.key).session for each in line.store().list(f"chunks/{CAMERA}/"))
+    return chunks(line, CAMERA)[-1].session

@@ -1,6 +1,7 @@
 """A page as its viewer has it: did the picture stand still, how old is it, and does the box lie on the object."""
 
 import itertools
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from playwright.sync_api import Browser, Page
 from segmenter.pattern import read_strip, square_at
 
 PROBE = Path(__file__).with_name("probe.js")
+PLAIN = Path(__file__).with_name("plain.html")
 Corners = tuple[float, float, float, float]
 
 
@@ -21,8 +23,10 @@ Corners = tuple[float, float, float, float]
 class Look:
     """One picture on the page."""
 
+    taken_ms: int
+    """When it was drawn, by the clock in its strip."""
     age_s: float
-    """Since it was drawn, by the clock in its strip."""
+    """Since then."""
     square: Corners
     """Where the object is, by the number in its strip."""
     box: Corners | None
@@ -110,6 +114,13 @@ def opened(browser: Browser, url: str, *, width: int = 1000, height: int = 800) 
     return Watched(browser.new_page(viewport={"width": width, "height": height})).open(url)
 
 
+def plain(browser: Browser, root: str, camera: str) -> Watched:
+    """A player beside the gateway's files that nobody told anything but where the index is."""
+    page = browser.new_page()
+    page.route(re.compile(r"/plain\?"), lambda route: route.fulfill(path=PLAIN))
+    return Watched(page).open(f"{root}plain?of=hls/{camera}/index.m3u8")
+
+
 def overlap(a: Corners, b: Corners) -> float:
     """Intersection over union."""
     width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
@@ -123,4 +134,9 @@ def _look(given: dict[str, Any]) -> Look:
     image[-seen["rows"] :] = np.array(seen["grey"], np.uint8).reshape(seen["rows"], seen["width"])
     found = read_strip(image)
     age_s = (given["at"] - found.utc_ms) / 1000 if found.utc_ms else 0.0
-    return Look(age_s=age_s, square=square_at(found.number), box=given["box"] and tuple(given["box"]))
+    return Look(
+        taken_ms=found.utc_ms or 0,
+        age_s=age_s,
+        square=square_at(found.number),
+        box=given["box"] and tuple(given["box"]),
+    )
