@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ OVERLAYS = KNATIVE / "overlays"
 FUNCTIONS = tuple(sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py")))
 
 
+@cache
 def documents(path: Path) -> list[dict[str, Any]]:
-    """All of a file."""
+    """All of a file; nobody changes them."""
     return [each for each in yaml.safe_load_all(path.read_text("utf-8")) if each]
 
 
