@@ -5,6 +5,7 @@ SHELL := bash
 
 PYTHON ?= python3
 VENV := .venv
+AT_ONCE ?= 2
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -14,11 +15,11 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 demo: $(VENV)/runtime tools ## Watch detections: starts everything and feeds three cameras (ARGS=--once ends by itself)
 	$(BIN)/python -m sluice.cli.main demo $(ARGS)
 
-# Most tests wait, so files run in pairs; what measures runs afterwards, with the machine to itself.
+# Most tests wait, so files run in pairs (AT_ONCE=3 where there are more cores); what measures runs afterwards, with the machine to itself.
 test: $(VENV)/dev tools ## All tests on real services (ARGS="-k name" for some, one after the other)
 ifeq ($(ARGS),)
 	status=0; \
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not alone" || status=1; \
+	$(BIN)/python -m pytest -n $(AT_ONCE) --dist loadfile --no-loadscope-reorder -m "not alone" || status=1; \
 	$(BIN)/python -m pytest -m alone || status=1; \
 	exit $$status
 else
