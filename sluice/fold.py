@@ -15,7 +15,6 @@ from sluice.bus import Bus
 from sluice.contracts.chunk import ChunkRef
 from sluice.contracts.envelope import Event
 from sluice.errors import ConflictError, InvalidNameError, UnavailableError
-from sluice.folders import folders
 from sluice.names import CHUNKS, ChunkName
 from sluice.store import ObjectStore
 
@@ -133,8 +132,8 @@ def newest(store: ObjectStore, camera: str) -> Input | None:
 
     None also while another session has its number or a later one: the lost state may have known that one by it.
     """
-    for day in sorted(folders(store, f"{CHUNKS}{camera}/"), reverse=True):
-        for hour in sorted(folders(store, day), reverse=True):
+    for day in sorted(store.folders(f"{CHUNKS}{camera}/"), reverse=True):
+        for hour in sorted(store.folders(day), reverse=True):
             found = list(_listed(store, hour))
             if found:
                 last = max(found, key=lambda each: (each.name.session, each.name.seq))

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from sluice.errors import InvalidNameError, SluiceError
-from sluice.folders import folders
 from sluice.names import CHUNKS, checked_camera
 from sluice.store import ObjectStore
 
@@ -24,7 +23,7 @@ def each_camera(
     """
     log = logging.getLogger(f"functions.{function}")
     deadline = time.monotonic() + run_s
-    cameras = [each.removeprefix(CHUNKS).rstrip("/") for each in folders(store, CHUNKS)]
+    cameras = [each.removeprefix(CHUNKS).rstrip("/") for each in store.folders(CHUNKS)]
     random.shuffle(cameras)
 
     def one(camera: str) -> R | None:

@@ -75,6 +75,10 @@ class ObjectStore(Protocol):
         """Objects under *prefix* whose key sorts after *after*, in order of key; pages are fetched as they are read."""
         ...
 
+    def folders(self, parent: str) -> Iterator[str]:
+        """The folders right under *parent*, which ends with a slash, in order; what is in them is not listed."""
+        ...
+
     def delete(self, keys: Sequence[str]) -> None:
         """Delete the objects; those that are not there are no error."""
         ...
@@ -153,6 +157,18 @@ class S3Store:
             if each is None:
                 return
             yield ListedObject(key=each.object_name, size_bytes=each.size, etag=each.etag, modified=each.last_modified)
+
+    def folders(self, parent: str) -> Iterator[str]:
+        """See ObjectStore.folders; a thousand a request."""
+        with self._connection.translated("list", parent):
+            found = self._connection.client().list_objects(self._bucket, parent)
+        while True:
+            with self._connection.translated("list", parent):
+                each = next(found, None)
+            if each is None:
+                return
+            if each.is_dir:
+                yield str(each.object_name)
 
     def delete(self, keys: Sequence[str]) -> None:
         """See ObjectStore.delete; goes on to the end and then raises if any is left."""

@@ -12,7 +12,6 @@ from functions.index.labels import labels_in
 from sluice import telemetry
 from sluice.contracts.index import HourIndex, IndexedChunk, LabelCount
 from sluice.errors import ConflictError, InvalidNameError, ObjectNotFoundError, UnusableInputError
-from sluice.folders import folders
 from sluice.names import parse_chunk_key, parse_result_key
 from sluice.recordings.chunks import Recorded, kept
 from sluice.recordings.hours import day_and_hour, folder_of, held, key_of
@@ -88,7 +87,7 @@ def _is_same(index: HourIndex, listing: _Listing) -> bool:
 def _results(store: ObjectStore, camera: str, hour_ms: int) -> Iterator[tuple[str, str, str]]:
     """Model, stem and key of what detect said of the hour's chunks."""
     day, hour = day_and_hour(hour_ms)
-    for work in folders(store, "results/"):
+    for work in store.folders("results/"):
         if not work.startswith(_WORK):
             continue
         for each in store.list(f"{work}{camera}/{day}/{hour}/"):

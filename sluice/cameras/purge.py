@@ -6,7 +6,6 @@ from itertools import islice
 from typing import Final
 
 from sluice.errors import UnavailableError
-from sluice.folders import folders
 from sluice.names import checked_camera
 from sluice.store import ObjectStore
 
@@ -58,9 +57,9 @@ def _keys(store: ObjectStore, name: str) -> Iterator[str]:
     """Chunks before their init segments, so that what is left is always playable; numbering goes last."""
     for folder in ("chunks/", "init/", "hls/", "index/"):
         yield from _under(store, f"{folder}{name}/")
-    for folder in folders(store, "results/"):
+    for folder in store.folders("results/"):
         yield from _under(store, f"{folder}{name}/")
-    for folder in folders(store, "state/"):
+    for folder in store.folders("state/"):
         key = f"{folder}{name}.json"
         yield from (each for each in _under(store, key) if each == key)
 

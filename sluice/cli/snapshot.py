@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from sluice.errors import InvalidNameError, SluiceError
-from sluice.folders import folders
 from sluice.names import CHUNKS, ChunkName, checked_camera, parse_chunk_key
 from sluice.store import ObjectStore
 
@@ -72,8 +71,8 @@ def fitting(store: ObjectStore, camera: str, at_ms: int | None) -> ChunkName:
 
 def _backwards(store: ObjectStore, camera: str, at_ms: int | None) -> Iterator[ChunkName]:
     """Chunks that begin at *at_ms* or before, the latest first."""
-    for day in reversed(list(folders(store, f"{CHUNKS}{camera}/"))):
-        for hour in reversed(list(folders(store, day))):
+    for day in reversed(list(store.folders(f"{CHUNKS}{camera}/"))):
+        for hour in reversed(list(store.folders(day))):
             chunks = [each for each in _chunks(store, hour) if at_ms is None or each.start_ms <= at_ms]
             yield from reversed(chunks)
 

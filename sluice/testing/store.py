@@ -80,6 +80,13 @@ class MemoryStore:
         for each, modified in listed:
             yield ListedObject(key=each.key, size_bytes=len(each.body), etag=each.etag, modified=modified)
 
+    def folders(self, parent: str) -> Iterator[str]:
+        """See ObjectStore.folders; shows what was there when it began."""
+        with self._answering():
+            below = (key.removeprefix(parent) for key in self._objects if key.startswith(parent))
+            found = sorted({f"{parent}{key.partition('/')[0]}/" for key in below if "/" in key})
+        yield from found
+
     def delete(self, keys: Sequence[str]) -> None:
         """See ObjectStore.delete."""
         for key in keys:

@@ -255,6 +255,15 @@ class TestObjectStore:
         assert keys_of(store, "") == ["p/B", "p/a-b", "p/a/b", "p/a0", "p/é", "p/🎥", "q/a"]
         assert keys_of(store, "r/") == []
 
+    def test_folders_are_what_slashes_in_keys_make(self, store: ObjectStore) -> None:
+        """In order of keys, each once, however much is in them; an object beside them is none."""
+        for key in ("f/a/1", "f/a/b/2", "f/a-b/3", "f/a0/4", "f/b", "g/c/5"):
+            store.put(key, b"")
+
+        assert list(store.folders("f/")) == ["f/a-b/", "f/a/", "f/a0/"]
+        assert list(store.folders("f/a/")) == ["f/a/b/"]
+        assert list(store.folders("h/")) == []
+
     def test_a_listing_shows_size_etag_and_time(self, store: ObjectStore) -> None:
         """What it shows is what a reader of the object would see."""
         etag = store.put("key", b"12345")

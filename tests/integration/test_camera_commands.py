@@ -17,7 +17,6 @@ from sluice import cameras
 from sluice.bus import NatsBus
 from sluice.contracts.camera import Camera
 from sluice.errors import ConflictError
-from sluice.folders import folders
 from sluice.local.administrator import administrator
 from sluice.local.state import State
 from sluice.preparation.secrets import NATS_PASSWORD, NATS_USER, S3_SECRET, S3_USER
@@ -249,7 +248,7 @@ def test_folders_are_found_without_reading_what_is_in_them(store: S3Store) -> No
     for key in keys:
         store.put(f"folders/{key}", b"")
 
-    found = list(folders(store, "folders/"))
+    found = list(store.folders("folders/"))
 
     assert found == [f"folders/{name}/" for name in ("a-b", "a", "a0", "b!", "b")]
     store.delete([f"folders/{key}" for key in keys])
