@@ -33,6 +33,8 @@ MAX_EVENTS: Final = 1000
 MAX_LOOKED_AT: Final = 2000
 """Objects read for one answer: a rare label must not keep a thread for minutes."""
 MAX_OBJECT_BYTES: Final = 4 << 20
+MAX_ANSWER_BYTES: Final = 4 << 20
+"""Of events in one answer, before the last: as objects they take many times that."""
 HOUR_MS: Final = 3_600_000
 _READERS: Final = 8
 _FOLDERS_S: Final = 30.0
@@ -153,25 +155,35 @@ def _folder(folder: str, query: Query, store: ObjectStore) -> Iterator[ResultNam
 
 def _answer(query: Query, names: list[ResultName], store: ObjectStore, pool: ThreadPoolExecutor) -> dict[str, Any]:
     found: list[dict[str, Any]] = []
+    last_ms, size_bytes = -1, 0
     rest = names[MAX_LOOKED_AT:]
     looked_at = [name for name in names if not rest or name.chunk.start_ms < rest[0].chunk.start_ms] or names
-    for start in range(0, len(looked_at), 4 * _READERS):
-        some = looked_at[start : start + 4 * _READERS]
-        for name, event in zip(some, pool.map(lambda name: _read(name, store), some), strict=True):
+    for start in range(0, len(looked_at), 2 * _READERS):
+        some = looked_at[start : start + 2 * _READERS]
+        for name, body in zip(some, pool.map(lambda name: _read(name, store), some), strict=True):
+            event = _parsed(body)
             if event is None or not _is_wanted(event, query):
                 continue
+            full = len(found) >= query.limit or size_bytes >= MAX_ANSWER_BYTES
             # Several may begin at one time: an answer ends between two times, or the rest would be left out.
-            if len(found) >= query.limit and name.chunk.start_ms != found[-1]["start_ms"]:
-                return {"events": [each["event"] for each in found], "next": name.chunk.start_ms}
-            found.append({"start_ms": name.chunk.start_ms, "event": event})
-    return {"events": [each["event"] for each in found], "next": rest[0].chunk.start_ms if rest else None}
+            if full and name.chunk.start_ms != last_ms:
+                return {"events": found, "next": name.chunk.start_ms}
+            found.append(event)
+            last_ms, size_bytes = name.chunk.start_ms, size_bytes + len(body)
+    return {"events": found, "next": rest[0].chunk.start_ms if rest else None}
 
 
-def _read(name: ResultName, store: ObjectStore) -> dict[str, Any] | None:
+def _read(name: ResultName, store: ObjectStore) -> bytes:
     try:
-        found = json.loads(store.get(name.key, limit=MAX_OBJECT_BYTES).body)
-    # Retention was faster, or it is nothing of ours.
-    except (ObjectNotFoundError, UnusableInputError, ValueError, RecursionError):
+        return store.get(name.key, limit=MAX_OBJECT_BYTES).body
+    except (ObjectNotFoundError, UnusableInputError):
+        return b""  # retention was faster, or it is nothing of ours
+
+
+def _parsed(body: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 

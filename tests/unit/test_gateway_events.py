@@ -125,6 +125,21 @@ def test_a_full_answer_says_where_the_next_begins(gateway: Gateway) -> None:
     assert len(pages) == 4
 
 
+def test_one_answer_has_so_many_bytes_and_no_more(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that sees a hundred things in each frame must not fill the memory; `next` goes on."""
+    made = [detected("gate", *["car"] * 50, start_ms=NOON_MS + n * 2 * S, seq=n + 1) for n in range(6)]
+    for event in made:
+        recorded(gateway, event)
+    monkeypatch.setattr(searched, "MAX_ANSWER_BYTES", 2 * len(events.to_structured(made[0])) - 100)
+    viewer = gateway.viewer()
+
+    first = asked(viewer, RANGE)
+    second = asked(viewer, f"{RANGE}&cursor={first['next']}")
+
+    assert ids(first) == [event.id for event in made[:2]]
+    assert ids(second) == [event.id for event in made[2:4]]
+
+
 def test_one_answer_reads_so_many_objects_and_no_more(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """A label that is nowhere ends in `next`, not in minutes."""
     monkeypatch.setattr(searched, "MAX_LOOKED_AT", 5)
