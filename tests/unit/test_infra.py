@@ -1,4 +1,4 @@
-"""The cluster's manifests, as files: what Knative takes, what every pod may do, what stands in two places agrees."""
+"""The cluster's manifests, as files: what every pod may do, and what stands in two places agrees."""
 
 import re
 from pathlib import Path
@@ -7,140 +7,15 @@ from typing import Any
 import pytest
 import yaml
 
+from sluice.local.manifests.reader import read
 from sluice.local.minio import NatsTarget, minio_program
 from sluice.local.nats import nats_config
 from sluice.local.tools import ROOT
 from sluice.preparation.access import PARTS
 from tests.manifests import FUNCTIONS, KNATIVE, OVERLAYS, documents, gather, ksvc
 
-ANY: Any = ...
-PROBE = {
-    "httpGet": {"path": ANY, "httpHeaders": ANY},
-    **dict.fromkeys(("periodSeconds", "timeoutSeconds", "failureThreshold", "successThreshold"), ANY),
-}
-CONTAINER = {
-    **dict.fromkeys(("name", "image", "command", "args", "env", "envFrom", "resources", "imagePullPolicy"), ANY),
-    "ports": [{"containerPort": ANY, "name": ANY}],
-    "readinessProbe": PROBE,
-    "livenessProbe": PROBE,
-    "securityContext": {
-        **dict.fromkeys(("allowPrivilegeEscalation", "readOnlyRootFilesystem", "runAsNonRoot", "runAsUser"), ANY),
-        "capabilities": {"drop": ANY},
-        "seccompProfile": {"type": ANY},
-    },
-    "volumeMounts": [{"name": ANY, "mountPath": ANY, "readOnly": ANY}],
-}
-TAKEN = {
-    "apiVersion": ANY,
-    "kind": ANY,
-    "metadata": {"name": ANY, "labels": ANY, "annotations": ANY},
-    "spec": {
-        "template": {
-            "metadata": {"annotations": ANY, "labels": ANY},
-            "spec": {
-                "containerConcurrency": ANY,
-                "timeoutSeconds": ANY,
-                "automountServiceAccountToken": ANY,
-                "containers": [CONTAINER],
-                "volumes": [{"name": ANY, "emptyDir": ANY, "configMap": ANY, "secret": ANY, "projected": ANY}],
-            },
-        }
-    },
-}
-"""What Serving takes with every feature flag at its default (pkg/apis/serving/fieldmask.go), as far as it is used here:
-among what it refuses are a pod's securityContext, init containers, other volumes, and a container's lifecycle."""
-DRAIN_S = 30
-"""A pod that goes is kept so long by queue-proxy, after its last request."""
-
-
-def unknown(found: Any, taken: Any, where: str = "") -> list[str]:
-    """Fields that stand in no table."""
-    if taken is ANY:
-        return []
-    if isinstance(taken, list):
-        return [each for index, item in enumerate(found) for each in unknown(item, taken[0], f"{where}[{index}]")]
-    return [
-        each
-        for name, value in found.items()
-        for each in (unknown(value, taken[name], f"{where}.{name}") if name in taken else [f"{where}.{name}"])
-    ]
-
-
-def template(function: str) -> dict[str, Any]:
-    found: dict[str, Any] = ksvc(function)["spec"]["template"]
-    return found
-
-
-def scale(function: str, name: str) -> str:
-    return str(template(function)["metadata"]["annotations"][f"autoscaling.knative.dev/{name}"])
-
-
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_functions_file_begins_with_its_service(function: str) -> None:
-    """The first document is all that kn reads."""
-    found = ksvc(function)
-
-    assert (found["apiVersion"], found["kind"]) == ("serving.knative.dev/v1", "Service")
-    assert found["metadata"]["name"] == function
-
-
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_service_has_only_what_knative_takes(function: str) -> None:
-    """With every feature flag at its default."""
-    found = ksvc(function)
-    (container,) = found["spec"]["template"]["spec"]["containers"]
-
-    assert unknown(found, TAKEN) == []
-    assert not {each["name"] for each in container["env"]} & {"PORT", "K_SERVICE", "K_CONFIGURATION", "K_REVISION"}
-    assert all(isinstance(each, str) for each in template(function)["metadata"]["annotations"].values())
-    assert not [each for each in found["metadata"].get("annotations", ()) if each.startswith("autoscaling.")]
-
-
-def test_the_table_finds_what_it_does_not_know() -> None:
-    """Below lists, too."""
-    spec = {"containers": [{"name": "a", "lifecycle": {}}], "initContainers": []}
-
-    found = unknown(spec, {"containers": [CONTAINER]}, "spec")
-
-    assert found == ["spec.containers[0].lifecycle", "spec.initContainers"]
-
-
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_only_the_gateway_is_reached_from_outside(function: str) -> None:
-    """The others ask nobody who they are."""
-    labels = ksvc(function)["metadata"].get("labels", {})
-
-    assert (labels.get("networking.knative.dev/visibility") == "cluster-local") == (function != "gateway")
-
-
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_service_is_told_how_many_it_gets(function: str) -> None:
-    """Its threads are counted from it."""
-    spec = template(function)["spec"]
-    (container,) = spec["containers"]
-
-    assert {"name": "SLUICE_CONCURRENCY", "value": str(spec["containerConcurrency"])} in container["env"]
-
-
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_pod_that_goes_has_time_for_its_last_request(function: str) -> None:
-    """Kubernetes kills it after timeoutSeconds, the drain included; Knative takes no more than 600."""
-    assert 2 * DRAIN_S <= template(function)["spec"]["timeoutSeconds"] <= 600
-
-
-@pytest.mark.parametrize("function", ["inspect", "detect", "package"])
-def test_two_minutes_after_the_last_chunk_no_pod_is_left(function: str) -> None:
-    """The window, at most 30 s until the route leads to the activator, and the drain."""
-    window = int(scale(function, "window").removesuffix("s"))
-
-    assert window + 30 + DRAIN_S <= 100
-
-
-@pytest.mark.parametrize("function", ["sweep", "index"])
-def test_none_is_wanted_between_two_pings(function: str) -> None:
-    """The least that Knative takes; and one at a time."""
-    assert scale(function, "window") == "6s"
-    assert scale(function, "max-scale") == "1"
+REFERENCES = {"configMapRef": "ConfigMap", "secretRef": "Secret"}
+KEY_REFERENCES = {"configMapKeyRef": "ConfigMap", "secretKeyRef": "Secret"}
 
 
 def workloads() -> list[Any]:
@@ -183,10 +58,6 @@ def test_an_overlay_has_what_its_pods_refer_to(overlay: str) -> None:
     assert len(wanted) > len(FUNCTIONS)
 
 
-REFERENCES = {"configMapRef": "ConfigMap", "secretRef": "Secret"}
-KEY_REFERENCES = {"configMapKeyRef": "ConfigMap", "secretKeyRef": "Secret"}
-
-
 @pytest.mark.parametrize("overlay", ["local", "production"])
 def test_an_overlay_has_the_secrets_of_every_part(overlay: str) -> None:
     """As `sluice init --secrets` writes them; the Job gets them all."""
@@ -227,7 +98,9 @@ def test_a_broker_on_jetstream_waits_longer_than_any_function_behind_a_trigger()
     }
 
     assert called == {"inspect", "detect", "package"}
-    assert int(wait.removesuffix("s")) > max(template(each)["spec"]["timeoutSeconds"] for each in called)
+    assert int(wait.removesuffix("s")) > max(
+        ksvc(each)["spec"]["template"]["spec"]["timeoutSeconds"] for each in called
+    )
 
 
 def test_minio_announces_as_the_local_runtimes_does(tmp_path: Path) -> None:
@@ -264,3 +137,14 @@ def test_nats_keeps_what_it_acknowledges_as_the_local_runtimes_does() -> None:
 
     assert kept(found) == kept(local)
     assert "sync_interval: always" in kept(found)
+
+
+def test_the_local_runtime_reads_what_the_cluster_gets() -> None:
+    """Every function and Trigger, and refuses no field of them."""
+    values = {f"Secret/sluice-{part}": dict[str, str]() for part in PARTS} | {"ConfigMap/sluice": {}}
+
+    found = read([KNATIVE / "base", ROOT / "triggers"], values)
+
+    assert set(found.functions) == set(FUNCTIONS)
+    assert {each.subscriber.name for each in found.triggers.values()} == {"inspect", "detect", "package"}
+    assert {each.rsplit(" ", 1)[1] for each in found.skipped} == {"Job", "Kustomization", "Namespace", "Service"}
