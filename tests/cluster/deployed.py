@@ -16,7 +16,7 @@ from tests.cluster.images import ROOT
 from tests.cluster.kubernetes import ClusterError, Kubernetes
 from tests.cluster.overlay import DATA, MARK, NAMESPACE, Overlay, servers_of
 
-TESTS = ("tests/cluster", "tests/endtoend")
+TESTS = ("tests/unit/test_infra_kustomize.py", "tests/cluster", "tests/endtoend")
 READY_S = 300
 FUNCTIONS = ("inspect", "detect", "package", "index", "sweep", "gateway")
 

@@ -66,7 +66,7 @@ class Overlay:
 def servers_of(cluster: Kubernetes) -> dict[str, str]:
     """MinIO and NATS as the nodes have them; those that none has are pulled, as the manifests name them."""
     images = [each for node in cluster.every("nodes") for each in node["status"].get("images", ())]
-    held = [name for each in images for name in each["names"]]
+    held = [name for each in images for name in each.get("names") or ()]
     found = {
         server: [name for name in held if name.partition(":")[0] == f"docker.io/{_path(server)}" and "@" not in name]
         for server in SERVERS
