@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 SLACK = timedelta(milliseconds=2)
+AGAIN = "Found duplicated MOOV Atom. Skipped it"
+"""FFmpeg reads the init segment after each refresh again, and says so; of playlists that it wrote itself, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sluice.local.install_page import page_home
 from tests.browser.conftest import needed
+from tests.playlists import AGAIN
 
 FFPROBE_VIDEO = ("-select_streams", "v", "-show_entries", "frame=pts_time", "-of", "csv=p=0")
 QUIT_S = 10
@@ -21,6 +22,12 @@ def run(command: Sequence[str | Path], *, within_s: float = 60) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=within_s, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
+
+
+def news(said: str) -> list[str]:
+    """What is no news of a live playlist left out: FFmpeg's word on each refresh, and how often it came."""
+    lines = [line for line in said.splitlines() if line.strip()]
+    return [line for line in lines if AGAIN not in line and "Last message repeated" not in line]
 
 
 def ffprobe(url: str, *, frames: int | None = None) -> tuple[int, str]:

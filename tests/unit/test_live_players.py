@@ -12,6 +12,7 @@ from sluice.store import StoredObject
 from sluice.testing.bus import MemoryBus
 from sluice.testing.store import MemoryStore
 from tests.builders import NOON_MS, a_chunk_stored
+from tests.playlists import AGAIN
 from tests.recorded import FRAMES, record
 from tests.services.served import served
 from tests.viewers import Gateway
@@ -19,8 +20,6 @@ from tests.viewers import Gateway
 CAMERA = "gate"
 LIVE = names.live_playlist_key(CAMERA, 4)
 AT_FIRST = 3
-AGAIN = "Found duplicated MOOV Atom. Skipped it"
-"""FFmpeg reads the init segment after each refresh again, and says so; of playlists that it wrote itself, too."""
 
 
 @dataclass(slots=True, kw_only=True)
