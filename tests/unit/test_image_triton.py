@@ -62,7 +62,7 @@ def test_an_image_keeps_what_runs(home: Path) -> None:
 
 
 def test_models_are_nobody_elses_business(home: Path) -> None:
-    """onnxruntime's wheel would tell its maker about them, wherever it runs."""
+    """The wheel of onnxruntime would tell its maker about them, wherever it runs."""
     ports = TritonPorts(http=1, grpc=2, metrics=3)
 
     program = triton_program(home=home, repository=home / "models", ports=ports, log=home / "log")
