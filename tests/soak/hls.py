@@ -2,19 +2,15 @@
 
 Each refresh is compared with the one before and read by npm's strict parser; every chunk has to be listed, and the page
 has to play on. In turn the packager hears nothing for a while, the gateway, the camera's process and the packager are
-killed, and the playlist is deleted.
+killed, the playlist is deleted, and a second packager is at work.
 """
 
 import contextlib
 import os
-import signal
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
 
@@ -24,22 +20,23 @@ from playwright.sync_api import sync_playwright
 from sluice import names, tokens
 from sluice.contracts.camera import Camera
 from tests.browser.conftest import CAMERA, FLAGS, SOURCE, add, needed
-from tests.browser.others import strict
+from tests.browser.faults import chunks, kill, second_packager, without_packager
+from tests.browser.judge import Judge
 from tests.browser.watched import Watched, opened
-from tests.playlists import Refreshes
 from tests.services.line import Line, copy_manifests, eventually, needs_tools
 
 LONGEST_CALM_S = 120
-ROUNDS = 5
-"""Of faults, at least: a short soak has them all, too."""
-OUTAGE_S = 15
+KINDS = 6
+"""Of faults; a short soak has them all, too."""
+LASTS_S = 15
+"""A fault that is a state and no blow."""
 BACK_S = 20
 """After a fault: a chunk of the camera's next session, and where viewers stand behind it."""
 STALL_S = 0.5
 STALL_WHEN_BUSY_S = 3.0
 """On a machine that others keep busy, a browser that decodes by itself stutters; it may not lose a chunk's length."""
-LIVE = names.live_playlist_key(CAMERA, 4)
-INDEX = names.multivariant_key(CAMERA)
+KEY = names.live_playlist_key(CAMERA, 4)
+LIVE = Path(KEY).name
 
 
 @contextlib.contextmanager
@@ -53,7 +50,7 @@ def running() -> Iterator[Line]:
             line.start()
             add(line, Camera(name=CAMERA, source=SOURCE, functions={}))
             eventually("chunks", lambda: len(list(line.store().list(f"chunks/{CAMERA}/"))) >= 4)
-            eventually("its index", lambda: list(line.store().list(INDEX)))
+            eventually("its index", lambda: list(line.store().list(names.multivariant_key(CAMERA))))
             yield line
         finally:
             line.stop()
@@ -74,97 +71,64 @@ def soak(line: Line, seconds: int) -> list[str]:
     """What was found against it; prints what it did."""
     secret, _ = tokens.create(line.store())
     root = f"{line.runtime()['endpoints']['services']['gateway']}/t/{secret}"
+    judge = Judge(root, CAMERA)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=needed("chromium", "chromium"), args=FLAGS)
         page = opened(browser, f"{root}/watch/{CAMERA}")
         page.plays()
-        judge = Judge(root)
-        faults = Faults(line, judge.refreshes, every_s=min(LONGEST_CALM_S, seconds / (ROUNDS + 1)))
-        watch(page, judge, faults, seconds)
+        judge.start()
+        with Faults(line, judge, every_s=min(LONGEST_CALM_S, seconds / (KINDS + 1))) as faults:
+            stalls = watch(page, faults, seconds)
+        judge.stop()
         print(f"latency {page.text('latency')}; load of the machine {os.getloadavg()[0]:.1f}")
-        print(f"stalls while it was busy: {len(judge.excused)}, at most {max(judge.excused, default=0):.1f} s")
         found = page.problems()
         browser.close()
-    return [*judge.problems, *judge.left_out(line, deleted=faults.deleted), *found]
+    return [*stalls, *judge.verdict(), *left_out(line, judge, deleted=faults.deleted), *found]
 
 
-def watch(page: Watched, judge: "Judge", faults: "Faults", seconds: int) -> None:
-    """Look at it for so long."""
+def watch(page: Watched, faults: "Faults", seconds: int) -> list[str]:
+    """Look at it for so long; says when the picture stood still without a fault to excuse it."""
+    problems, excused = list[str](), list[float]()
     page.mark()
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        judge.look()
         page.rest(0.5)
         stall_s = page.longest_stall_s()
         page.mark()
         if stall_s > STALL_S and faults.is_calm:
-            judge.stood(stall_s, faults.told)
+            busy = os.getloadavg()[0] > 2 * (os.cpu_count() or 1)
+            if busy and stall_s <= STALL_WHEN_BUSY_S:
+                excused.append(stall_s)
+            else:
+                problems.append(f"the picture stood still for {stall_s:.1f} s, after: {faults.last}")
         faults.go_on()
-    faults.mend()
+    print(f"stalls while the machine was busy: {len(excused)}, at most {max(excused, default=0):.1f} s")
+    return problems
 
 
-@dataclass
-class Judge:
-    """Reads what players read, and finds fault with it."""
-
-    root: str
-    refreshes: Refreshes = field(default_factory=Refreshes)
-    problems: list[str] = field(default_factory=list)
-    excused: list[float] = field(default_factory=list)
-    """Seconds that the picture stood still while the machine was busy."""
-    _known: set[str] = field(default_factory=set)
-
-    def look(self) -> None:
-        """The live playlist and the index as they are now."""
-        live, index = (read(f"{self.root}/{key}") for key in (LIVE, INDEX))
-        if live and live not in self._known:
-            try:
-                self.refreshes.see(live)
-            except AssertionError as error:
-                self.note(str(error))
-        fresh = [each for each in (live, index) if each and each not in self._known]
-        if fresh:
-            self._known.update(fresh)
-            for said in strict(fresh):
-                if said:
-                    self.note(f"hls-parser: {said}")
-
-    def note(self, problem: str) -> None:
-        """Go on after it, to see whether it is the only one."""
-        print(problem, flush=True)
-        self.problems.append(problem)
-
-    def stood(self, stall_s: float, when: str) -> None:
-        """The picture did, without a fault to excuse it."""
-        busy = os.getloadavg()[0] > 2 * (os.cpu_count() or 1)
-        if busy and stall_s <= STALL_WHEN_BUSY_S:
-            self.excused.append(stall_s)
-        else:
-            self.note(f"the picture stood still for {stall_s:.1f} s, {when}")
-
-    def left_out(self, line: Line, *, deleted: int) -> list[str]:
-        """Chunks that were never listed; each deletion of the playlist may cost one that nobody had read of."""
-        listed = self.refreshes.seen
-        stored = [names.parse_chunk_key(each.key) for each in line.store().list(f"chunks/{CAMERA}/")]
-        wanted = [each for each in stored if min(listed) <= each.seq <= max(listed)]
-        missing = [each.key for each in wanted if each.seq not in listed or listed[each.seq].gap]
-        print(f"refreshes: {self.refreshes.count}; chunks: {len(wanted)}, listed {len(wanted) - len(missing)}")
-        print(f"sessions: {len({each.session for each in wanted})}; playlist deleted: {deleted}")
-        return [] if len(missing) <= deleted else [f"never listed: {', '.join(missing)}"]
+def left_out(line: Line, judge: Judge, *, deleted: int) -> list[str]:
+    """Chunks that were never listed; each deletion of the playlist may cost one that nobody had read of."""
+    refreshes = judge.refreshes[LIVE]
+    listed = refreshes.seen
+    wanted = [each for each in chunks(line, CAMERA) if min(listed) <= each.seq <= max(listed)]
+    missing = [each.key for each in wanted if each.seq not in listed or listed[each.seq].gap]
+    print(f"times read: {refreshes.count}; chunks: {len(wanted)}, listed {len(wanted) - len(missing)}")
+    print(f"sessions: {len({each.session for each in wanted})}; playlist deleted: {deleted}")
+    return [] if len(missing) <= deleted else [f"never listed: {', '.join(missing)}"]
 
 
-class Faults:
+class Faults(contextlib.ExitStack):
     """One after the other; each has an end, and after that the picture has to be back in time."""
 
-    def __init__(self, line: Line, refreshes: Refreshes, *, every_s: float) -> None:
-        self._line, self._refreshes = line, refreshes
-        self._every_s = every_s
-        self._kinds = cycle((self._outage, self._gateway, self._segmenter, self._playlist, self._packager))
+    def __init__(self, line: Line, judge: Judge, *, every_s: float) -> None:
+        super().__init__()
+        self._line, self._judge, self._every_s = line, judge, every_s
+        kinds = (self._outage, self._gateway, self._segmenter, self._playlist, self._packager, self._second)
+        self._kinds = cycle(kinds)
         self._next = time.monotonic() + every_s
-        self._calm = 0.0
-        self._mend: tuple[float, Callable[[], object]] | None = None
+        self._over = self._calm = 0.0
         self.deleted = 0
-        self.told = "before any fault"
+        self.last = "nothing"
 
     @property
     def is_calm(self) -> bool:
@@ -174,60 +138,42 @@ class Faults:
     def go_on(self) -> None:
         """Begin or end one, when it is time."""
         now = time.monotonic()
-        if self._mend and now > self._mend[0]:
-            self.mend()
+        if now > self._over:
+            self.close()
         if now > self._next:
-            self._next, self._calm = now + self._every_s, now + BACK_S
-            next(self._kinds)()
+            self._next = now + self._every_s
+            self.last = next(self._kinds)()
+            self._calm = max(self._over, time.monotonic()) + BACK_S
+            print(f"{time.strftime('%H:%M:%S')} {self.last}", flush=True)
 
-    def mend(self) -> None:
-        """End the one that is there."""
-        if self._mend:
-            self._mend[1]()
-            self._mend = None
+    def _lasting(self, fault: contextlib.AbstractContextManager[None]) -> None:
+        self.enter_context(fault)
+        self._over = time.monotonic() + LASTS_S
 
-    def _outage(self) -> None:
-        trigger, aside = self._line.manifests / "chunk-stored-to-package.yaml", self._line.home / "aside.yaml"
-        trigger.rename(aside)
-        self._mend = time.monotonic() + OUTAGE_S, lambda: aside.rename(trigger)
-        self._calm += OUTAGE_S
-        self._tell(f"the packager hears nothing for {OUTAGE_S} s")
+    def _outage(self) -> str:
+        self._lasting(without_packager(self._line))
+        return "the packager hears nothing"
 
-    def _gateway(self) -> None:
-        self._kill("gateway", self._line.instances("gateway"))
+    def _second(self) -> str:
+        self._lasting(second_packager(self._line))
+        return "a second packager"
 
-    def _packager(self) -> None:
-        self._kill("packager", self._line.instances("package"))
+    def _gateway(self) -> str:
+        kill(self._line.instances("gateway"))
+        return "gateway killed"
 
-    def _segmenter(self) -> None:
-        self._kill("segmenter", [self._line.pid("segmenter")])
+    def _packager(self) -> str:
+        kill(self._line.instances("package"))
+        return "packager killed"
 
-    def _playlist(self) -> None:
-        self._refreshes.lose()
-        self._line.store().delete([LIVE])
+    def _segmenter(self) -> str:
+        kill([self._line.pid("segmenter")])
+        return "segmenter killed"
+
+    def _playlist(self) -> str:
+        self._judge.lose(LIVE, lambda: self._line.store().delete([KEY]))
         self.deleted += 1
-        self._tell("playlist deleted")
-
-    def _kill(self, what: str, pids: list[int]) -> None:
-        """As the kernel would when memory is short."""
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self._tell(f"{what} killed ({len(pids)} processes)")
-
-    def _tell(self, what: str) -> None:
-        self.told = f"after: {what}"
-        print(f"{time.strftime('%H:%M:%S')} {what}", flush=True)
-
-
-def read(url: str) -> str:
-    """The playlist; empty while the gateway is started anew, or the playlist is gone."""
-    try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            text: str = answer.read().decode()
-    except (urllib.error.URLError, OSError):
-        return ""
-    return text
+        return "playlist deleted"
 
 
 if __name__ == "__main__":
