@@ -35,17 +35,17 @@ def _since_applied() -> float:
 
 def test_from_nothing_a_chunk_is_dealt_with_and_nothing_is_left(cluster: Kubernetes, system: System) -> None:
     """No pod before, one of each function for the chunk, none two minutes later; the event went through the Broker."""
-    eventually("no pods", lambda: not _pods(cluster), within_s=240)
+    eventually("no pods", lambda: not _pods(cluster), within_s=240, every_s=0.5)
     carried = _carried(cluster)
 
     with source(system, "nothing") as camera:
         began = time.monotonic()
         chunk = camera.put("opening")
-        eventually("a pod of each", lambda: set(CHUNK_FUNCTIONS) <= _pods(cluster), within_s=60)
+        eventually("a pod of each", lambda: set(CHUNK_FUNCTIONS) <= _pods(cluster), within_s=60, every_s=0.5)
         assert_each_once(system, camera.name, [chunk])
         figures.tell("a chunk to its detection, from no pods at all", f"{time.monotonic() - began:.1f} s")
     done = time.monotonic()
-    eventually("no pods again", lambda: not _pods(cluster), within_s=GONE_S)
+    eventually("no pods again", lambda: not _pods(cluster), within_s=GONE_S, every_s=0.5)
 
     figures.tell("until the last pod is gone again", f"{time.monotonic() - done:.0f} s")
     assert _carried(cluster) > carried

@@ -34,7 +34,7 @@ def test_later_is_tried_again(cluster: Kubernetes, system: System) -> None:
     with source(system, name) as camera:
         system.run("camera", "remove", camera.name, "--keep")
         chunk = camera.put("idle")
-        eventually("two refusals", lambda: _refusals(cluster, chunk.key) >= 2, within_s=120)
+        eventually("two refusals", lambda: _refusals(cluster, chunk.key) >= 2, within_s=120, every_s=0.5)
 
         system.run("camera", "add", camera.name, "--push")
 
@@ -59,7 +59,7 @@ def test_what_ends_as_a_dead_letter_came_through_the_ingress(cluster: Kubernetes
             lines = system.run("deadletter", "list").splitlines()
             return next((line.split()[0] for line in lines if camera.name in line), "")
 
-        shown = system.run("deadletter", "show", eventually("a dead letter", letter, within_s=120))
+        shown = system.run("deadletter", "show", eventually("a dead letter", letter, within_s=120, every_s=0.5))
 
     assert '"knativearrivaltime"' in shown
     assert f'"knativeerrordest": "http://rehearsal.{cluster.namespace}.svc' in shown

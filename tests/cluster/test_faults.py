@@ -77,7 +77,7 @@ def test_the_line_goes_on(cluster: Kubernetes, system: System, recorded: list[st
         pods = [pod for pod in where.pods(fault.selector) if pod["metadata"]["uid"] not in gone]
         return not fault.returns or (bool(pods) and all(is_ready(pod) for pod in pods))
 
-    eventually(f"{fault.name} is back", back, within_s=180)
+    eventually(f"{fault.name} is back", back, within_s=180, every_s=0.5)
     known = {name: {each.key for each in stored(system, name)} for name in recorded}
     for name in recorded:
         what = f"a detection in a new chunk of {name}"

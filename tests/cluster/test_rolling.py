@@ -46,7 +46,7 @@ def test_a_new_revision_loses_and_doubles_nothing(cluster: Kubernetes, system: S
             note = {"spec": {"template": {"metadata": {"annotations": {"sluice.dev/tests": "another"}}}}}
             eventually("a chunk is under way", lambda: unanswered(system, camera.name))
             cluster.kubectl("patch", "ksvc", "detect", "--type=merge", f"--patch={json.dumps(note)}")
-            eventually("the new revision", lambda: _has_moved_from(cluster, old), within_s=180)
+            eventually("the new revision", lambda: _has_moved_from(cluster, old), within_s=180, every_s=0.5)
             before = len(stored(system, camera.name))
             eventually("chunks for it", lambda: len(stored(system, camera.name)) >= before + AFTER, within_s=120)
         assert_each_once(system, camera.name, stored(system, camera.name))

@@ -41,7 +41,9 @@ def hellos(cluster: Kubernetes) -> Iterator[tuple[str, ...]]:
     """In the same image, with the same interpreter, and without a single package."""
     image = cluster.get("ksvc", "inspect")["spec"]["template"]["spec"]["containers"][0]["image"]
     cluster.apply(*(_hello(name, image) for name in HELLOS))
-    eventually("hello is Ready", lambda: all(is_ready(cluster.get("ksvc", name)) for name in HELLOS), within_s=120)
+    eventually(
+        "hello is Ready", lambda: all(is_ready(cluster.get("ksvc", name)) for name in HELLOS), within_s=120, every_s=0.5
+    )
     yield HELLOS
     cluster.kubectl("delete", "ksvc", *HELLOS, "--wait=false")
 
@@ -61,7 +63,7 @@ def test_a_cold_start_is_hardly_dearer_than_hello(cluster: Kubernetes, system: S
     """One after the other, hello in between; a pod that is ending takes no request."""
     seconds = dict[str, float]()
     for name in (hellos[0], *FUNCTIONS[:3], hellos[1], *FUNCTIONS[3:], hellos[2]):
-        eventually(f"no {name}", partial(_has_none, cluster, name), within_s=240)
+        eventually(f"no {name}", partial(_has_none, cluster, name), within_s=240, every_s=0.5)
         seconds[name] = _first_answer_s(cluster, name)
     hello = statistics.median(seconds[name] for name in hellos)
 

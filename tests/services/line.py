@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent.parent
 READY_S = 90
 
 
-def eventually(what: str, holds: Callable[[], Any], *, within_s: float = 60) -> Any:
+def eventually(what: str, holds: Callable[[], Any], *, within_s: float = 60, every_s: float = 0.05) -> Any:
     """The first true answer of *holds*; fails, naming *what*, when none comes in time."""
     deadline = time.monotonic() + within_s
     while True:
@@ -35,7 +35,7 @@ def eventually(what: str, holds: Callable[[], Any], *, within_s: float = 60) -> 
             return answer
         if time.monotonic() > deadline:
             pytest.fail(f"not within {within_s:g} s: {what}; last answer {answer!r}")
-        time.sleep(0.05)
+        time.sleep(every_s)
 
 
 @dataclass
