@@ -38,7 +38,7 @@ def _copied(thing: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_kn_applies_every_function_file(elsewhere: Kubernetes, cluster: Kubernetes) -> None:
-    """Unmodified but for the image; each becomes Ready, and the second time nothing changes."""
+    """Unmodified but for the image; each becomes Ready."""
     image = cluster.get("ksvc", "inspect")["spec"]["template"]["spec"]["containers"][0]["image"]
 
     def apply(path: Path) -> str:
@@ -51,8 +51,6 @@ def test_kn_applies_every_function_file(elsewhere: Kubernetes, cluster: Kubernet
     assert {path.stem for path in FUNCTIONS} >= {"inspect", "detect", "package", "index", "sweep", "gateway"}
     assert set(found) == {path.stem for path in FUNCTIONS}
     assert all(is_ready(each) for each in found.values()), said
-    again = apply(FUNCTIONS[0])
-    assert "unchanged" in again or "No changes" in again, again
 
 
 SERVICE: dict[str, Any] = {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": {"name": "bad"}}
