@@ -50,7 +50,9 @@ def test_it_stays_up_until_it_is_told_to_end(demo: Line, number: signal.Signals)
     with log.open("wb") as output:
         first = subprocess.Popen(demo.command("demo"), stdout=output, stderr=output, start_new_session=True)
     try:
-        eventually("it shows its events", lambda: "stays up" in log.read_text() or first.poll() is not None)
+        eventually(
+            "it shows its events", lambda: "stays up" in log.read_text() or first.poll() is not None, within_s=150
+        )
         assert first.poll() is None, log.read_text()
         second = subprocess.run(
             demo.command("demo", "--once"), capture_output=True, text=True, timeout=150, check=False

@@ -17,7 +17,7 @@ from tests.services.recording import Push
 from tests.services.segmenter import SegmenterProcess, pushing, segmenter_process, segmenter_servers
 from tests.transport_stream import HZ, WRAP, Picture, TransportStream, joined, pictures
 
-pytestmark = [pytest.mark.s3, pytest.mark.nats]
+pytestmark = [pytest.mark.s3, pytest.mark.nats, pytest.mark.alone]
 
 FRAME = HZ // 25
 WALL_SLACK_MS = 120
