@@ -11,7 +11,7 @@ pytestmark = pytest.mark.triton
 
 
 def test_each_function_gets_what_its_trigger_says(cluster: Kubernetes, system: System) -> None:
-    """Of an opening, an active and an idle chunk: inspect has the first, detect the first two, the playlist the last."""
+    """Of an opening, an active and an idle chunk: inspect has the first, detect the first two, package the last."""
     with source(system, "filters") as camera:
         opening, active, idle = (camera.put(activity) for activity in ("opening", "active", "idle"))
 
