@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from tests.exported import Exported, pages
+from tests.services.server import needed
 
 ROOT = Path(__file__).parent.parent.parent
 COMPONENT = ROOT / "infra" / "knative" / "components" / "monitoring"
@@ -154,3 +156,20 @@ def test_every_alert_is_in_the_document() -> None:
     text = (ROOT / "docs" / "operations.md").read_text("utf-8")
 
     assert set(re.findall(r"`(Sluice[A-Za-z]+)`", text)) == {rule["alert"] for rule in RULES}
+
+
+def test_the_component_can_be_added_to_an_overlay(tmp_path: Path) -> None:
+    """As kubectl builds it: the bridge's port gets the name that its PodMonitor asks for, the dashboard its label."""
+    kubectl = needed(Path(found) if (found := shutil.which("kubectl")) else None, "kubectl is not on PATH")
+    shutil.copytree(COMPONENT, tmp_path / "monitoring")
+    shutil.copy(ROOT / "infra" / "knative" / "base" / "bridge.yaml", tmp_path)
+    (tmp_path / "kustomization.yaml").write_text("resources: [bridge.yaml]\ncomponents: [monitoring]\n")
+
+    made = subprocess.run([str(kubectl), "kustomize", str(tmp_path)], check=True, capture_output=True, text=True).stdout
+
+    built = {(each["kind"], each["metadata"]["name"]): each for each in yaml.safe_load_all(made)}
+    [container] = built["Deployment", "bridge"]["spec"]["template"]["spec"]["containers"]
+    assert container["ports"] == [{"containerPort": 8080, "name": "http"}]
+    assert built["ConfigMap", "sluice-dashboard"]["metadata"]["labels"] == {"grafana_dashboard": "1"}
+    assert json.loads(built["ConfigMap", "sluice-dashboard"]["data"]["sluice.json"]) == DASHBOARD
+    assert {name for kind, name in built if kind == "PodMonitor"} == {each["metadata"]["name"] for each in MONITORS}
