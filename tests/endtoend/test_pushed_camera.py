@@ -29,6 +29,8 @@ REFERENCES: dict[str, Any] = json.loads(
 )[CLIP]
 NEAR = 3
 """Frames: half of the distance between two that are looked at."""
+ALIKE = 0.7
+"""Intersection over union: he talks and moves, and the instants differ."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +71,7 @@ def _stored(system: System, camera: str) -> list[str]:
 
 
 def test_the_face_is_found_where_it_is(system: System, footage: Footage) -> None:
-    """In every round of the clip, at the instants of which another implementation said where it is."""
+    """In every round of the clip, at instants of which another implementation said where it is."""
 
     def detections() -> list[dict[str, Any]]:
         found = system.messages("detections", footage.camera)
@@ -79,12 +81,19 @@ def test_the_face_is_found_where_it_is(system: System, footage: Footage) -> None
 
     assert sorted(each["chunk"]["key"] for each in found) == footage.keys
     for each in found:
-        for number, (expected,) in ((int(number), boxes) for number, boxes in REFERENCES.items()):
-            frame = min(each["frames"], key=lambda frame: abs(_number(frame) - number))
-            assert abs(_number(frame) - number) <= NEAR
-            (face,) = frame["objects"]
-            box = [face[corner] for corner in ("x0", "y0", "x1", "y1")]
-            assert (face["label"], iou(box, expected["box"]) > 0.7) == ("face", True), (number, frame)
+        # How many instants it is depends on how long the chunk waited.
+        matched = [_matches(frame) for frame in each["frames"]]
+        assert {True} == set(matched) - {None}, each["frames"]
+
+
+def _matches(frame: dict[str, Any]) -> bool | None:
+    """Whether the one face is where the nearest reference has it; None without one near by."""
+    number = min(REFERENCES, key=lambda number: abs(_number(frame) - int(number)))
+    if abs(_number(frame) - int(number)) > NEAR:
+        return None
+    ((expected,), (face,)) = REFERENCES[number], frame["objects"]
+    box = [face[corner] for corner in ("x0", "y0", "x1", "y1")]
+    return face["label"] == "face" and iou(box, expected["box"]) > ALIKE
 
 
 def _number(frame: dict[str, Any]) -> float:
