@@ -13,11 +13,12 @@ from sluice.preparation.access import ADMIN
 from sluice.preparation.secrets import load_or_create
 from tests.cluster import diagnosis, figures
 from tests.cluster.images import ROOT
-from tests.cluster.kubernetes import ClusterError, Kubernetes
+from tests.cluster.kubernetes import ClusterError, Kubernetes, name_of
 from tests.cluster.overlay import DATA, MARK, NAMESPACE, Overlay, servers_of
 
 TESTS = ("tests/unit/test_infra_kustomize.py", "tests/cluster", "tests/endtoend")
 READY_S = 300
+EMPTY_S = 60
 FUNCTIONS = ("inspect", "detect", "package", "index", "sweep", "gateway")
 
 
@@ -61,6 +62,8 @@ def _namespace(cluster: Kubernetes, images: dict[str, str], *, keep: bool) -> It
 
 def _remove(cluster: Kubernetes, images: dict[str, str]) -> None:
     """Whatever a run left: namespaces, volumes, and their files on the node."""
+    for namespace in cluster.every("namespaces", f"--selector={MARK}"):
+        _empty(cluster.elsewhere(name_of(namespace)))
     cluster.kubectl("delete", "namespace", f"--selector={MARK}", "--ignore-not-found", "--timeout=180s")
     cluster.kubectl("delete", "persistentvolume", f"--selector={MARK}", "--ignore-not-found", "--timeout=60s")
     program = "import os, shutil; [shutil.rmtree(each.path) for each in os.scandir('/data')]"
@@ -88,6 +91,15 @@ def _remove(cluster: Kubernetes, images: dict[str, str]) -> None:
     phase = "--for=jsonpath={.status.phase}=Succeeded"
     default.kubectl("wait", "pod/sluice-tests-cleaner", phase, "--timeout=120s")
     default.kubectl("delete", "pod", "sluice-tests-cleaner", "--wait=false")
+
+
+def _empty(cluster: Kubernetes) -> None:
+    """End its pods now: a namespace that waits for one looks again after half of the time that the pod may take."""
+    cluster.kubectl("delete", "ksvc,pingsources,statefulsets,deployments,jobs", "--all", "--wait=false")
+    deadline = time.monotonic() + EMPTY_S
+    while cluster.pods() and time.monotonic() < deadline:
+        cluster.kubectl("delete", "pods", "--all", "--grace-period=0", "--force")
+        time.sleep(1)
 
 
 def _apply(cluster: Kubernetes, overlay: Overlay) -> None:
