@@ -150,7 +150,7 @@ def _inputs(chunk: ChunkRef, cursor: Cursor | None, store: ObjectStore) -> Seque
     if name.seq == cursor.next_seq and chunk.size_bytes and cursor.accepts(name):
         return [Input(name=name, size_bytes=chunk.size_bytes)]
     with telemetry.stage("list"):
-        after = max(cursor.key, _key_before(name))
+        after = max(cursor.key, names.least_chunk_key(name.camera, name.start_ms - FAR_MS))
         return list(in_order(cursor, islice(_listed(store, f"{CHUNKS}{name.camera}/", after), MOST_LISTED)))
 
 
@@ -160,15 +160,6 @@ def _listed(store: ObjectStore, prefix: str, after: str = "") -> Iterator[Input]
             yield Input(name=names.parse_chunk_key(each.key), size_bytes=each.size_bytes)
         except InvalidNameError:
             continue  # no chunk of ours
-
-
-def _key_before(name: ChunkName) -> str:
-    """A key that sorts before every chunk of the hour before *name*."""
-    start_ms = max(0, name.start_ms - FAR_MS)
-    earliest = ChunkName(
-        start_ms=start_ms, duration_ms=0, session=0, seq=0, activity="active", init="0" * 8, camera=name.camera
-    )
-    return earliest.key
 
 
 def _tell(bus: Bus, pending: Sequence[Event[Any]]) -> None:

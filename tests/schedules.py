@@ -83,6 +83,11 @@ class SteppedStore(WatchedStore):
         halt()
         return WatchedStore.list(self, prefix, after=after)
 
+    def folders(self, parent: str) -> Iterator[str]:
+        """See ObjectStore.folders."""
+        halt()
+        return WatchedStore.folders(self, parent)
+
     def create(self, key: str, body: bytes, *, content_type: str = "application/json", cache_control: str = "") -> str:
         """See ObjectStore.create."""
         halt()
