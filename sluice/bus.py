@@ -1,20 +1,18 @@
 """The messenger: the port, and NatsBus for NATS JetStream."""
 
-import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
+from sluice.keyvalue import KeyValue
 from sluice.settings import BusSettings
 from sluice.topology import Bucket, Consumer, Stream
 
 if TYPE_CHECKING:
     from sluice.jetstream.connection import Connection
 
-KEY: Final = re.compile(r"[-/_=a-zA-Z0-9]+(\.[-/_=a-zA-Z0-9]+)*")
-"""What a bucket takes as a key."""
 _FIRST_CALL: Final = threading.Lock()
 
 
@@ -86,43 +84,6 @@ class Message(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyValueEntry:
-    """A value of a bucket; None when its key was deleted."""
-
-    key: str
-    value: bytes | None
-    revision: int
-
-
-class KeyValue(Protocol):
-    """A bucket of NATS' key-value store."""
-
-    def get(self, key: str) -> KeyValueEntry | None:
-        """The newest value; None when there is none, or none any more."""
-        ...
-
-    def put(self, key: str, value: bytes) -> int:
-        """Write whatever was there; returns the revision."""
-        ...
-
-    def create(self, key: str, value: bytes) -> int:
-        """Write only if the key is absent; raises ConflictError."""
-        ...
-
-    def update(self, key: str, value: bytes, *, revision: int) -> int:
-        """Write only if the key is still at *revision*; raises ConflictError."""
-        ...
-
-    def delete(self, key: str) -> None:
-        """Take the key out; watchers are told."""
-        ...
-
-    def watch(self, *, idle_s: float) -> Iterator[KeyValueEntry | None]:
-        """Every entry as it is now, then each change; None whenever *idle_s* pass without one."""
-        ...
-
-
 class Subscription(Protocol):
     """A durable pull consumer, bound."""
 
@@ -142,6 +103,10 @@ class Bus(Protocol):
         self, subject: str, payload: bytes, *, message_id: str, headers: Mapping[str, str] | None = None
     ) -> Published:
         """Publish and wait for the stream's acknowledgement."""
+        ...
+
+    def newest_id(self, subject: str, *, stream: str) -> str | None:
+        """The message id under which the newest message with this subject was published; None when there is none."""
         ...
 
     def subscribe(self, consumer: Consumer) -> Subscription:
@@ -189,6 +154,13 @@ class NatsBus:
         from sluice.jetstream import messages
 
         return messages.publish(connection, subject, payload, message_id=message_id, headers=headers or {})
+
+    def newest_id(self, subject: str, *, stream: str) -> str | None:
+        """The message id of the newest message with this subject; nothing is consumed."""
+        connection = self._connection()
+        from sluice.jetstream import messages
+
+        return messages.newest_id(connection, subject, stream=stream)
 
     def subscribe(self, consumer: Consumer) -> Subscription:
         """Bind to a durable consumer; whether it exists shows at the first fetch, and at every other one."""

@@ -81,8 +81,7 @@ class LivePlaylists:
             missing=untold.missing,
             too_long=untold.too_long,
         )
-        identity = names.event_id(PlaylistUpdated.TYPE, name.key, self._function, 0)
-        return events.new(updated, part=self._function, camera=self._camera, event_id=identity)
+        return events.new(updated, part=self._function, camera=self._camera, event_id=untold.event_id(self._function))
 
 
 def _outgrows(each: Input, playlist: MediaPlaylist) -> bool:

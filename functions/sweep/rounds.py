@@ -48,7 +48,7 @@ def sweep_camera(
     for work, promise in works.items():
         mine = [each for each in chunks if promise.covers(each.name)]
         if promise.mark == STATE:
-            lacking, held[work] = unfolded(work, name, mine, held[work], store=store, now_ms=now_ms)
+            lacking, held[work] = unfolded(work, name, mine, held[work], store=store, bus=bus, now_ms=now_ms)
             late |= {each.name.key: each for each in lacking}
             continue
         done = _done(store, work, name, mine)

@@ -14,10 +14,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from sluice.bus import Bus, KeyValueEntry
+from sluice.bus import Bus
 from sluice.cameras import InvalidCameraError, Loaded, decode, encode, load_all, mirror
 from sluice.contracts.camera import Camera
 from sluice.errors import InvalidNameError, SluiceError, UnavailableError
+from sluice.keyvalue import KeyValueEntry
 from sluice.store import ObjectStore
 from sluice.topology import CAMERAS
 

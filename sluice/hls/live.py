@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from sluice import names
+from sluice.contracts.playlist import PlaylistUpdated
 from sluice.errors import InvalidNameError
 from sluice.fold import Cursor, Input
 from sluice.hls.playlist import Entry, MediaPlaylist
@@ -41,6 +42,10 @@ class Untold:
     listed: int = 1
     missing: tuple[int, ...] = ()
     too_long: tuple[int, ...] = ()
+
+    def event_id(self, function: str) -> str:
+        """Of the event that tells it; the same however often it is told."""
+        return names.event_id(PlaylistUpdated.TYPE, self.key, function, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

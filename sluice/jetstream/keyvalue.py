@@ -11,10 +11,11 @@ from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KV_DEL, KV_OP, KV_PURGE
 from nats.js.kv import KeyValue as RawKeyValue
 
-from sluice.bus import KEY, KeyValueEntry, Message
+from sluice.bus import Message
 from sluice.errors import ConflictError, InvalidNameError, UnavailableError
 from sluice.jetstream.connection import Connection, Link, Work
 from sluice.jetstream.messages import NatsSubscription
+from sluice.keyvalue import KEY, KeyValueEntry
 
 T = TypeVar("T")
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from nats.errors import BadSubjectError
+from nats.js.errors import NotFoundError
 
 from sluice.bus import Message, Published
 from sluice.errors import InvalidNameError, UnavailableError, UnusableInputError
@@ -17,6 +18,8 @@ NOTHING_THERE: Final = "404"
 TIME_IS_UP: Final = "408"
 CONFLICT: Final = "409"
 NO_RESPONDERS: Final = "503"
+NO_MESSAGE: Final = 10037
+"""The server's error code beside status 404, which a missing stream has, too."""
 
 
 def publish(
@@ -32,6 +35,21 @@ def publish(
         except BadSubjectError as error:
             raise InvalidNameError("subject", subject, "tokens between dots, without white space") from error
         return Published(stream=ack.stream, seq=ack.seq, duplicate=bool(ack.duplicate))
+
+    return connection.call(work, about=subject)
+
+
+def newest_id(connection: Connection, subject: str, *, stream: str) -> str | None:
+    """The message id of the newest message that *stream* has with this subject."""
+
+    async def work(link: Link) -> str | None:
+        try:
+            found = await link.js.get_last_msg(stream, subject)
+        except NotFoundError as error:
+            if error.err_code == NO_MESSAGE:
+                return None
+            raise UnavailableError("nats", f"{stream}: {error.description}") from error
+        return (found.headers or {}).get("Nats-Msg-Id")
 
     return connection.call(work, about=subject)
 

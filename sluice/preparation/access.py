@@ -84,7 +84,8 @@ SWEEP: Final = Rights(
     read=("state/sweep/*", "cameras/*", "hls/*"),
     write=("state/sweep/*",),
     listing=("chunks/*", "results/*", "hls/*"),
-    publish=("sluice.intake.sure",),
+    # And a look at the newest message of a subject: was it told?
+    publish=("sluice.intake.sure", "$JS.API.STREAM.MSG.GET.SLUICE_RESULTS"),
     subscribe=("_INBOX.sweep.>",),
 )
 INDEX: Final = Rights(

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sluice.bus import KEY, KeyValue, KeyValueEntry, Message, Published, Subscription
-from sluice.errors import InvalidNameError, UnavailableError, UnusableInputError
+from sluice.bus import Message, Published, Subscription
+from sluice.errors import UnavailableError, UnusableInputError
+from sluice.keyvalue import KeyValue
+from sluice.testing.keyvalue import MemoryKeyValue
 from sluice.testing.streams import MemoryConsumer, MemoryEntries, MemoryStream, Sent, matches
 from sluice.topology import BUCKETS, CONSUMERS, STREAMS, Bucket, Consumer, Stream
 
@@ -50,13 +52,21 @@ class MemoryBus:
                     return done
         raise UnavailableError("nats", f"{subject}: no response from stream")
 
+    def newest_id(self, subject: str, *, stream: str) -> str | None:
+        """The id of the newest message with this subject."""
+        with self.still:
+            self._check()
+            if f"stream {stream}" not in self._streams:
+                raise UnavailableError("nats", f"{stream}: missing")
+            return self._streams[f"stream {stream}"].newest_id(subject)
+
     def subscribe(self, consumer: Consumer) -> Subscription:
         """Bind to a consumer by its name."""
         return _MemorySubscription(self, consumer)
 
     def bucket(self, name: str) -> KeyValue:
         """Bind to a bucket by its name."""
-        return _MemoryKeyValue(self, name)
+        return MemoryKeyValue(self, name)
 
     def differences(
         self, streams: Sequence[Stream], consumers: Sequence[Consumer], buckets: Sequence[Bucket]
@@ -193,57 +203,3 @@ class _MemorySubscription:
             bus=self.bus,
             consumer=self.consumer,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _MemoryKeyValue:
-    bus: MemoryBus
-    name: str
-
-    def get(self, key: str) -> KeyValueEntry | None:
-        with self.bus.still:
-            entry = self.bus.entries(self.name).entries.get(key)
-        return entry if entry and entry.value is not None else None
-
-    def put(self, key: str, value: bytes) -> int:
-        return self._write(key, value)
-
-    def create(self, key: str, value: bytes) -> int:
-        return self._write(key, value, revision=0)
-
-    def update(self, key: str, value: bytes, *, revision: int) -> int:
-        return self._write(key, value, revision=revision)
-
-    def delete(self, key: str) -> None:
-        self._write(key, None)
-
-    def watch(self, *, idle_s: float) -> Iterator[KeyValueEntry | None]:
-        told: dict[str, KeyValueEntry] = {}
-        while True:
-            deadline = time.monotonic() + idle_s
-            while not (news := self._news(told, deadline)) and time.monotonic() < deadline:
-                pass
-            yield from news or (None,)
-
-    def _news(self, told: dict[str, KeyValueEntry], deadline: float) -> list[KeyValueEntry]:
-        """What is not told yet, or nothing after one change elsewhere; a missing bucket is an idle one."""
-        with self.bus.still:
-            try:
-                entries = self.bus.entries(self.name).entries
-            except UnavailableError:
-                entries = {}
-            news = [
-                entry
-                for key, entry in entries.items()
-                if entry != told.get(key) and (entry.value is not None or key in told)
-            ]
-            told.update({entry.key: entry for entry in news})
-            if not news:
-                self.bus.still.wait(max(0, deadline - time.monotonic()))
-            return sorted(news, key=lambda entry: entry.revision)
-
-    def _write(self, key: str, value: bytes | None, *, revision: int | None = None) -> int:
-        if not KEY.fullmatch(key):
-            raise InvalidNameError("key", key, "[-/_=a-zA-Z0-9] and single dots between them")
-        with self.bus.changing():
-            return self.bus.entries(self.name).write(key, value, revision=revision)

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from sluice.bus import KeyValueEntry, Published
+from sluice.bus import Published
 from sluice.errors import ConflictError
+from sluice.keyvalue import KeyValueEntry
 from sluice.topology import Bucket, Consumer, Stream
 
 
@@ -41,6 +42,12 @@ class MemoryStream:
         self.times[self.last] = datetime.now(UTC)
         self.ids[sent.message_id] = (self.last, now)
         return Published(stream=self.definition.name, seq=self.last, duplicate=False)
+
+    def newest_id(self, subject: str) -> str | None:
+        """The id of the newest message with this subject."""
+        with_it = (seq for seq, sent in self.messages.items() if sent.subject == subject)
+        newest = max(with_it, default=0)
+        return self.messages[newest].message_id if newest else None
 
 
 @dataclass(slots=True)

@@ -9,8 +9,9 @@ from datetime import timedelta
 
 import pytest
 
-from sluice.bus import Bus, KeyValueEntry, Message, NatsBus, Subscription
+from sluice.bus import Bus, Message, NatsBus, Subscription
 from sluice.errors import ConflictError, InvalidNameError, UnavailableError, UnusableInputError
+from sluice.keyvalue import KeyValueEntry
 from sluice.testing.bus import MemoryBus
 from sluice.topology import Bucket, Consumer, Stream
 
@@ -118,6 +119,23 @@ class TestPublishing:
         assert dict(message.headers) == {"ce-Type": "a b", "Nats-Msg-Id": "m"}
         assert (message.subject, message.payload) == (scene.subject(scene.log, "gate"), b"\x00\xff")
         assert (message.stream, message.stream_seq, message.deliveries) == (scene.log.name, 1, 1)
+
+    def test_the_newest_id_of_a_subject_is_known(self, scene: Scene) -> None:
+        """And of no other; reading it leaves the message where it is."""
+        a, b = (scene.subject(scene.log, leaf) for leaf in "ab")
+        assert scene.bus.newest_id(a, stream=scene.log.name) is None
+
+        for subject, name in ((a, "one"), (a, "two"), (b, "three")):
+            scene.bus.publish(subject, b"", message_id=name)
+
+        assert scene.bus.newest_id(a, stream=scene.log.name) == "two"
+        assert scene.bus.newest_id(b, stream=scene.log.name) == "three"
+        assert len(fetch_soon(scene.bus.subscribe(scene.log_reader))) == 3
+
+    def test_the_newest_id_in_a_missing_stream_is_unavailable(self, scene: Scene) -> None:
+        """It is not that nothing was published."""
+        with pytest.raises(UnavailableError):
+            scene.bus.newest_id(scene.subject(scene.log), stream="NOWHERE")
 
     def test_without_a_stream_it_is_unavailable(self, scene: Scene) -> None:
         """Nobody stored it, so it must be tried again."""

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from sluice.bus import KeyValueEntry, NatsBus, Subscription
+from sluice.bus import NatsBus, Subscription
 from sluice.errors import SettingsError, UnavailableError
+from sluice.keyvalue import KeyValueEntry
 from sluice.local.nats import NatsUser
 from sluice.settings import BusSettings
 from sluice.topology import BUCKETS, CONSUMERS, STREAMS, Bucket, Consumer, Stream

@@ -13,7 +13,7 @@ from sluice.local.minio import NatsTarget
 from sluice.preparation.administration import Administration
 from sluice.preparation.secrets import S3_SECRET, Secrets
 from sluice.store import S3Store
-from sluice.topology import CAMERAS, CHUNKS_BRIDGE, INTAKE, INTAKE_BRIDGE, Consumer, Stream
+from sluice.topology import CAMERAS, CHUNKS_BRIDGE, INTAKE, INTAKE_BRIDGE, RESULTS, Consumer, Stream
 from tests.services.prepared import BUCKET, PreparedServers, a_lane, both_lanes, servers
 
 pytestmark = [pytest.mark.s3, pytest.mark.nats]
@@ -209,6 +209,8 @@ def test_parts_may_do_their_work_at_nats(prepared: PreparedServers) -> None:
         cameras = segmenter.bucket(CAMERAS.name)
         cameras.put("gate", b"{}")
         bridge.publish("sluice.intake.sure", b"{}", message_id="webhook")
+        with prepared.bus("sweep") as sweep:
+            assert sweep.newest_id("sluice.v1.health.gate", stream=RESULTS.name) == "health"
 
         taken = {message.subject for consumer in (INTAKE_BRIDGE, CHUNKS_BRIDGE) for message in all_of(bridge, consumer)}
 
@@ -236,6 +238,8 @@ DENIED_AT_NATS = [
     ("inspect", "sluice.v1.detections.gate"),
     ("inspect", "sluice.intake.fast"),
     ("inspect", "$JS.API.STREAM.DELETE.SLUICE_RESULTS"),
+    ("inspect", "$JS.API.STREAM.MSG.GET.SLUICE_RESULTS"),
+    ("sweep", "$JS.API.STREAM.MSG.GET.SLUICE_CHUNKS"),
     ("segmenter", "sluice.v1.chunks.gate"),
     ("segmenter", "sluice.v1.health.gate"),
     ("segmenter", "$JS.API.STREAM.PURGE.KV_sluice_cameras"),

@@ -113,8 +113,8 @@ class Line:
         return pid
 
     def instances(self, function: str) -> list[int]:
-        """The processes of a ksvc."""
-        pids: list[int] = self.status()["services"][function]["instances"]
+        """The processes of a ksvc; none before its manifest was read."""
+        pids: list[int] = self.status()["services"].get(function, {"instances": []})["instances"]
         return pids
 
     def is_quiet(self) -> bool:

@@ -10,7 +10,7 @@ from functions.sweep.rounds import sweep_camera
 from sluice import events, names
 from sluice.contracts.chunk import ChunkStored
 from sluice.errors import UnavailableError
-from sluice.topology import INTAKE
+from sluice.topology import INTAKE, STREAMS
 from tests.packaging import CAMERA, Gate, WatchedStore, numbers
 from tests.unit.test_sweep import Minutes
 
@@ -70,8 +70,17 @@ def test_a_last_chunk_whose_event_was_lost_is_listed_after_a_minute(swept: Swept
 
 
 def test_a_camera_that_rests_leaves_nothing_to_announce(swept: Swept) -> None:
-    """What its last write had to tell is told once more, and forgotten."""
+    """Its state keeps what its last write told; the stream shows that it was, so nobody is woken for it."""
     swept.gate.add(3)
+
+    assert swept.heal() == 0
+
+
+def test_what_the_stream_forgot_is_told_once_more(swept: Swept) -> None:
+    """NATS lost its disk, or the camera rests for longer than the stream keeps anything."""
+    swept.gate.add(3)
+    swept.gate.bus.wipe()
+    swept.gate.bus.ensure([*STREAMS, INTAKE], [], [])
 
     first, second = swept.heal(), swept.heal()
 
