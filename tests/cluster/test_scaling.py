@@ -15,7 +15,10 @@ from tests.endtoend.system import System
 from tests.services.line import eventually
 
 FUNCTIONS = ("inspect", "detect", "package", "index", "sweep", "gateway")
-HELLOS = ("hello-1", "hello-2", "hello-3")
+HELLOS = ("hello-1", "hello-2")
+ROUNDS = 3
+GOLDEN = 0.618
+"""Multiples of it, without their whole parts, are spread evenly."""
 GOAL = 1.15
 WORST = 3.0
 """Not the goal, but what a busy machine must keep, too."""
@@ -63,18 +66,25 @@ def _hello(name: str, image: str) -> dict[str, Any]:
 
 def test_a_cold_start_is_hardly_dearer_than_hello(cluster: Kubernetes, system: System, hellos: tuple[str, ...]) -> None:
     """One after the other, hello in between; a pod that is ending takes no request."""
-    seconds = dict[str, float]()
-    for name in (hellos[0], *FUNCTIONS[:3], hellos[1], *FUNCTIONS[3:], hellos[2]):
+    seconds: dict[str, list[float]] = {name: [] for name in (*hellos, *FUNCTIONS)}
+    in_turn = (hellos[0], *FUNCTIONS[:3], hellos[1], *FUNCTIONS[3:])
+    for count, name in enumerate(in_turn * ROUNDS):
         eventually(f"no {name}", partial(_is_idle, cluster, name), within_s=300, every_s=0.5)
-        seconds[name] = _first_answer_s(cluster, name)
-    hello = statistics.median(seconds[name] for name in hellos)
+        # The kubelet looks at its containers once a second: each start has to meet it at another moment, or what
+        # follows on a slow one would always be a fast one.
+        time.sleep(count * GOLDEN % 1)
+        seconds[name].append(_first_answer_s(cluster, name))
+    hello = statistics.mean(each for name in hellos for each in seconds[name])
 
-    figures.tell("cold start of hello, three times", " / ".join(f"{seconds[name]:.2f} s" for name in hellos))
+    figures.tell("cold start of hello", _spread([each for name in hellos for each in seconds[name]]))
     for name in FUNCTIONS:
-        figures.tell(
-            f"cold start of `{name}` (goal {GOAL} x hello)", f"{seconds[name]:.2f} s, {seconds[name] / hello:.2f} x"
-        )
-    assert max(seconds[name] for name in FUNCTIONS) < WORST * max(seconds[name] for name in hellos)
+        ratio = statistics.mean(seconds[name]) / hello
+        figures.tell(f"cold start of `{name}` (goal {GOAL} x hello)", f"{_spread(seconds[name])}, {ratio:.2f} x")
+    assert max(statistics.mean(seconds[name]) for name in FUNCTIONS) < WORST * hello
+
+
+def _spread(found: list[float]) -> str:
+    return f"{statistics.mean(found):.2f} s ({min(found):.2f} to {max(found):.2f} in {len(found)})"
 
 
 def _is_idle(cluster: Kubernetes, name: str) -> bool:
