@@ -22,6 +22,7 @@ GOLDEN = 0.618
 GOAL = 1.15
 WORST = 3.0
 """Not the goal, but what a busy machine must keep, too."""
+PING_S = 60
 QUIET = 15, 55
 """Seconds of each minute."""
 PROGRAM = """
@@ -62,6 +63,22 @@ def _hello(name: str, image: str) -> dict[str, Any]:
         "metadata": {"name": name, "labels": {"networking.knative.dev/visibility": "cluster-local"}},
         "spec": {"template": {"metadata": {"annotations": annotations}, "spec": {"containers": [container]}}},
     }
+
+
+def test_between_pings_none_is_wanted(cluster: Kubernetes) -> None:
+    """The sweeper is woken each minute; until the next ping it is told to go, and so is the indexer."""
+    eventually("a sweeper is wanted", lambda: _wanted(cluster, "sweep") > 0, within_s=90, every_s=0.2)
+    woken = time.monotonic()
+    eventually("none is wanted", lambda: _wanted(cluster, "sweep") == 0, within_s=PING_S, every_s=0.2)
+
+    figures.tell("from a ping until no sweeper is wanted", f"{time.monotonic() - woken:.0f} s")
+    eventually("no indexer is wanted", lambda: _wanted(cluster, "index") == 0, within_s=PING_S, every_s=0.5)
+
+
+def _wanted(cluster: Kubernetes, name: str) -> int:
+    """Pods that the autoscaler asks for."""
+    found = cluster.every("podautoscalers", f"--selector=serving.knative.dev/service={name}")
+    return sum(each.get("status", {}).get("desiredScale", 0) for each in found)
 
 
 def test_a_cold_start_is_hardly_dearer_than_hello(cluster: Kubernetes, system: System, hellos: tuple[str, ...]) -> None:
