@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from sluice.cli.snapshot import moment
+from sluice.cli.times import MOMENT, moment
 from sluice.errors import SluiceError
 from sluice.names import checked_camera
 from sluice.recordings.clip import Clip
@@ -14,6 +14,7 @@ from sluice.store import ObjectStore
 EXAMPLES: Final = """\
 examples:
   sluice clip gate --from 2026-11-21T12:00:00Z --to 2026-11-21T12:05:00Z -o gate.mp4
+  sluice clip gate --from 10m --to now
   sluice clip gate --from 2026-11-21T13:00+01:00 --to 2026-11-21T13:05+01:00 -o - | mpv -
 """
 
@@ -27,7 +28,7 @@ def add(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", metavar="CAMERA")
-    parser.add_argument("--from", dest="since", type=moment, required=True, metavar="TIME", help="UTC without a zone")
+    parser.add_argument("--from", dest="since", type=moment, required=True, metavar="TIME", help=MOMENT)
     parser.add_argument("--to", dest="until", type=moment, required=True, metavar="TIME", help="likewise")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to (default CAMERA.mp4; - is stdout)")
     parser.add_argument("--state", type=Path, default=Path(".sluice"), help="state folder (default .sluice)")

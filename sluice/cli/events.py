@@ -3,10 +3,11 @@
 import argparse
 import json
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from sluice.cli.times import ago
 from sluice.errors import InvalidEventError, SluiceError
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ examples:
   sluice events --camera gate --kind detections --since 10m
   sluice events --since 1h --no-follow --json | jq .data.frames
 """
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def add(commands: Any) -> None:
@@ -71,19 +71,6 @@ def _until(end: datetime, flow: "Iterator[Message | None]") -> "Iterator[Message
         if message is None or message.stored_at > end:
             return
         yield message
-
-
-def ago(text: str) -> timedelta:
-    """Read 30s, 10m, 2h or 7d."""
-    try:
-        return timedelta(seconds=float(text[:-1]) * _SECONDS[text[-1]])
-    except (ValueError, KeyError, IndexError, OverflowError) as error:
-        raise argparse.ArgumentTypeError(f"expected a number of s, m, h or d as in 10m, found {text!r}") from error
-
-
-def days(text: str) -> timedelta:
-    """Read a number of days."""
-    return ago(f"{text}d")
 
 
 def _show(message: "Message", *, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sluice.cli.events import ago
+from sluice.cli.times import ago
 
 if TYPE_CHECKING:
     from sluice.refill import Tally

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from sluice.cli.times import MOMENT, moment
 from sluice.errors import InvalidNameError, SluiceError
 from sluice.names import CHUNKS, ChunkName, checked_camera, parse_chunk_key
 from sluice.store import ObjectStore
@@ -28,7 +29,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to (default NAME.jpg; - is stdout)")
-    parser.add_argument("--at", type=moment, metavar="TIME", help="as in 2026-11-21T12:00:05Z; UTC without a zone")
+    parser.add_argument("--at", type=moment, metavar="TIME", help=MOMENT)
     parser.add_argument("--state", type=Path, default=Path(".sluice"), help="state folder (default .sluice)")
     parser.set_defaults(run=run)
 
@@ -83,15 +84,6 @@ def _chunks(store: ObjectStore, folder: str) -> Iterator[ChunkName]:
             yield parse_chunk_key(each.key)
         except InvalidNameError:
             continue  # nothing of ours
-
-
-def moment(text: str) -> datetime:
-    """An argument that is a time; UTC without a zone."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"expected a time as in 2026-11-21T12:00:05Z, found {text!r}") from error
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _shown(time_ms: int) -> str:

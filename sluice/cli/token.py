@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sluice.cli.events import days
+from sluice.cli.times import days
 from sluice.tokens import ROLES, VIEWER
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sluice.cli.events import ago, days
+from sluice.cli.times import ago, days
 from sluice.errors import SluiceError, UnavailableError
 
 if TYPE_CHECKING:

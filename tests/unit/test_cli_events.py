@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ import pytest
 
 from sluice import events, names
 from sluice.bus import Message
-from sluice.cli.events import ago
 from sluice.contracts.envelope import Event
 from sluice.errors import UnavailableError
 from sluice.following import follow
@@ -75,11 +74,6 @@ class TestChoosing:
     def test_only_what_is_wanted_is_asked_for(self, wanted: list[str], cameras: list[str], found: Any) -> None:
         """A stream that holds nothing of it is left alone."""
         assert streams_of(wanted, cameras) == found
-
-    @pytest.mark.parametrize(("text", "time"), [("90s", timedelta(seconds=90)), ("1.5h", timedelta(minutes=90))])
-    def test_times_have_units(self, text: str, time: timedelta) -> None:
-        """Seconds, minutes, hours, days."""
-        assert ago(text) == time
 
 
 class TestFollowing:
