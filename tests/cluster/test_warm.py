@@ -36,8 +36,8 @@ def test_a_warm_function_has_a_chunk_at_once(cluster: Kubernetes, system: System
     Nothing is asked of the servers meanwhile: the test hears by NATS that both functions are done.
     """
     with source(system, "warm") as camera:
-        heard, chunks = _heard(system, camera.name), []
         eventually("no pod begins or ends", partial(_is_steady, cluster), within_s=240, every_s=0.5)
+        heard, chunks = _heard(system, camera.name), []
         for _ in range(COLD + WARM):
             chunks.append(camera.put())
             _hear(heard, chunks[-1].key)
