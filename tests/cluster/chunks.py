@@ -102,4 +102,7 @@ def _assert_each_once(
     eventually(f"each result of {function} for {camera}", lambda: not missing(), within_s=within_s)
     assert results(system, camera, function, model) == keys
     told = Counter(each["chunk"]["key"] for each in system.messages(kind, camera))
-    assert told == Counter({each.key: 1 for each in chunks})
+    lost = [each.key for each in chunks if not told[each.key]]
+    doubled = [key for key, times in told.items() if times > 1]
+    assert (lost, doubled) == ([], []), f"of {function}, {len(told)} messages: lost {lost}, doubled {doubled}"
+    assert len(told) == len(chunks), f"messages of {set(told) - {each.key for each in chunks}}, of which no chunk is"

@@ -71,7 +71,8 @@ def test_the_line_goes_on(cluster: Kubernetes, system: System, recorded: list[st
     assert gone
     eventually("a chunk under way", lambda: any(unanswered(system, each) for each in recorded))
 
-    where.kubectl("delete", "pods", f"--selector={fault.selector}", "--grace-period=0", "--force")
+    # Not --force: it lets a StatefulSet begin the next pod while the last one still writes to the same disk.
+    where.kubectl("delete", "pods", f"--selector={fault.selector}", "--grace-period=1", "--wait=false")
 
     def back() -> bool:
         pods = [pod for pod in where.pods(fault.selector) if pod["metadata"]["uid"] not in gone]

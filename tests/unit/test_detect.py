@@ -9,7 +9,8 @@ import pytest
 from functions.detect.handler import handle
 from functions.detect.load import Effort, effort
 from functions.detect.settings import DetectSettings
-from segmenter.pattern import square_at
+from segmenter.muxer import one_chunk
+from segmenter.pattern import pattern_clip, square_at
 from sluice import events, names
 from sluice.cameras import encode
 from sluice.contracts.camera import Camera, Work
@@ -22,7 +23,7 @@ from sluice.inference import Box, Frames, ModelInfo
 from sluice.testing.bus import MemoryBus
 from sluice.testing.detector import SeesSquares
 from sluice.testing.store import MemoryStore
-from tests.builders import a_chunk, a_chunk_stored
+from tests.builders import NOON_MS, a_chunk, a_chunk_stored
 
 SETTINGS = DetectSettings()
 
@@ -195,6 +196,21 @@ def test_a_chunk_that_cannot_be_decoded_is_rejected_for_every_model(store: Memor
     assert answer is not None
     assert isinstance(answer.data, InputRejected)
     assert set(results(store)) == {"detect-squares", "detect-other"}
+
+
+def test_a_chunk_between_two_instants_has_a_result_without_frames(store: MemoryStore, bus: MemoryBus) -> None:
+    """It is told as every other, not rejected: subscribers may count on one message a chunk."""
+    start_ms = NOON_MS + 40
+    made = one_chunk(pattern_clip(size=(320, 180), seconds=1, fps=25, gop=2), anchor_ms=start_ms, target_s=0.08)
+    cause = fresh(a_chunk_stored("gate", start_ms=start_ms, duration_ms=made.duration_ms, init=made.init8))
+    store.put(cause.data.chunk.key, made.body)
+    configure(store, Work(model="squares"))
+
+    answer = handle(cause, store=store, bus=bus, detector=Counting("squares"), settings=SETTINGS)
+
+    assert answer is not None
+    assert (answer.data.frames, answer.data.sampled_fps, answer.data.whole) == ((), 0.0, True)
+    assert [each.subject for each in bus.published] == ["sluice.v1.detections.gate"]
 
 
 def test_labels_and_scores_are_the_cameras_choice(

@@ -89,6 +89,19 @@ def test_a_chunk_without_a_decodable_frame_is_unusable() -> None:
         list(sampler(bytes(body), Want(model="m", fps=5, long_side=320)))
 
 
+def test_in_a_moment_between_two_instants_there_is_nothing_to_look_at() -> None:
+    """A camera that is switched off leaves a chunk of few frames behind; nothing is wrong with it."""
+    start_ms = NOON_MS + 40
+    chunk = one_chunk(pattern_clip(size=(320, 180), seconds=1, fps=25, gop=2), anchor_ms=start_ms, target_s=0.08)
+    want = Want(model="m", fps=5, long_side=320)
+    found = Sampler(
+        chunk.body, where=KEY, start_ms=start_ms, duration_ms=chunk.duration_ms, wants=[want], max_batch_bytes=1 << 26
+    )
+
+    assert list(found) == []
+    assert (chunk.duration_ms, found.held, found.decoded, found.whole) == (80, 2, 0, True)
+
+
 def test_colours_are_rgb() -> None:
     """The square is magenta, in this order."""
     [batch] = sampler(a_body(), Want(model="m", fps=0.25, long_side=320))
