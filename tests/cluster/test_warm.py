@@ -75,7 +75,7 @@ def _hear(heard: Subscription, key: str) -> None:
         assert time.monotonic() < deadline, f"not within {ANSWERED_S} s: {missing} of {key}"
         for message in heard.fetch(10, wait_s=5):
             if json.loads(message.payload)["chunk"]["key"] == key:
-                missing.discard(message.subject.split(".")[2])
+                missing.discard(names.parse_subject(message.subject)[0])
 
 
 def _entries(cluster: Kubernetes, function: str) -> Iterator[tuple[str, float]]:
