@@ -9,21 +9,25 @@ MOMENT: Final = "as in 2026-11-21T12:00:05Z, UTC without a zone; or 10m for ten 
 
 
 def ago(text: str) -> timedelta:
-    """Read 30s, 10m, 2h or 7d."""
+    """Read 30s, 10m, 2h or 7d; 0s is from now on."""
     try:
-        return _positive(timedelta(seconds=float(text[:-1]) * _SECONDS[text[-1]]))
+        found = timedelta(seconds=float(text[:-1]) * _SECONDS[text[-1]])
     except (ValueError, KeyError, IndexError, OverflowError) as error:
-        raise argparse.ArgumentTypeError(
-            f"expected a number above 0 of s, m, h or d as in 10m, found {text!r}"
-        ) from error
+        raise _no_while(text) from error
+    if found < timedelta():
+        raise _no_while(text)
+    return found
 
 
 def days(text: str) -> timedelta:
     """Read a number of days."""
     try:
-        return _positive(timedelta(days=float(text)))
+        found = timedelta(days=float(text))
     except (ValueError, OverflowError) as error:
-        raise argparse.ArgumentTypeError(f"expected a number of days above 0, found {text!r}") from error
+        raise _no_days(text) from error
+    if found <= timedelta():
+        raise _no_days(text)
+    return found
 
 
 def moment(text: str) -> datetime:
@@ -45,7 +49,9 @@ def _back(now: datetime, text: str) -> datetime:
         raise argparse.ArgumentTypeError(f"expected a time {MOMENT}, found {text!r}") from error
 
 
-def _positive(found: timedelta) -> timedelta:
-    if found <= timedelta():
-        raise ValueError(found)
-    return found
+def _no_while(text: str) -> argparse.ArgumentTypeError:
+    return argparse.ArgumentTypeError(f"expected a number of s, m, h or d as in 10m, found {text!r}")
+
+
+def _no_days(text: str) -> argparse.ArgumentTypeError:
+    return argparse.ArgumentTypeError(f"expected a number of days above 0, found {text!r}")

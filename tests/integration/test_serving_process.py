@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from sluice import events
+from sluice.lingering import LINGER_S
 from sluice.local.program import Program, free_port, kill, start, wait_ready
 from tests.builders import a_chunk_stored
 
@@ -161,11 +162,20 @@ def test_sigterm_lets_the_running_event_end_and_then_closes(slow: Slow) -> None:
 
 
 def lingering(port: int, request: bytes) -> socket.socket:
-    """A client that was answered, and does not close."""
+    """A client that was answered, does not close, and goes on sending."""
     connection = socket.create_connection(("127.0.0.1", port), timeout=15)
     connection.sendall(request)
     assert connection.recv(4096).startswith(b"HTTP/1.")
+    connection.sendall(b"x" * 1000)
     return connection
+
+
+def has_ended(connection: socket.socket) -> bool:
+    """Whether nothing more comes; on a machine that was busy for longer than the server lingers, by a reset."""
+    try:
+        return connection.recv(4096) == b""
+    except ConnectionResetError:
+        return True
 
 
 @pytest.mark.parametrize(
@@ -177,18 +187,16 @@ def lingering(port: int, request: bytes) -> socket.socket:
     ],
 )
 def test_clients_that_do_not_close_stop_nobody(slow: Slow, request_text: bytes) -> None:
-    """The thread that accepts waits for none of them; after two seconds they are closed, and the process is well."""
+    """The thread that accepts waits for none of them; a while later they are closed, and the process is well."""
     began = time.monotonic()
     connections = [lingering(slow.port, request_text) for _ in range(8)]
     health = slow.request("GET", "/health/readiness")[0]
     took = time.monotonic() - began
 
     assert health == 204
-    assert took < 2
-    for each in connections:
-        # Its own side is still open, and what it sends is read and forgotten.
-        each.sendall(b"x" * 1000)
-        assert each.recv(4096) == b""
+    # One after the other they would take LINGER_S each.
+    assert took < LINGER_S * len(connections) / 2
+    assert all(has_ended(each) for each in connections)
     eventually("it has closed them", lambda: sockets_of(slow.process.pid) <= 2)
     for each in connections:
         each.close()

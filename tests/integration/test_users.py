@@ -240,7 +240,7 @@ def test_who_is_removed_is_disconnected(line: Line) -> None:
 
 def test_whose_time_is_over_is_not_let_in(line: Line) -> None:
     """Though the object is still there, and says so."""
-    login = added(line, "add", "late", "--days", "0")
+    login = added(line, "add", "late", "--days", "1e-9")
 
     assert not login.is_let_in(line)
     assert "late                 expired 20" in line.run("user", "list")

@@ -149,7 +149,7 @@ def test_whoever_is_not_there_cannot_be_removed(sluice: Desk) -> None:
 def test_a_cluster_is_told_by_a_secret_that_nats_takes(sluice: Desk, tmp_path: Path) -> None:
     """All users, as NATS takes no list in pieces; without those whose time is over."""
     sluice("user", "add", "wall")
-    sluice("user", "add", "late", "--days", "0")
+    sluice("user", "add", "late", "--days", "1e-9")
 
     load_or_create(tmp_path / "secrets")
 
