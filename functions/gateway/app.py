@@ -57,6 +57,7 @@ def gateway_app(services: Services, served: ServingSettings) -> Flask:
     """Every blueprint that is there, behind the guard."""
     app = serving.part_app(PART, served, close=(services.bus.close,))
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of Flask's own provider, which ours is
+    app.before_request(_forget_dates)
     guard(app, services.tokens)
     _share(app, services.settings)
     answer_errors(app)
@@ -74,6 +75,15 @@ def without_tokens(record: logging.LogRecord) -> bool:
     if "/t/" in text:
         record.msg, record.args = _TOKEN_IN_PATH.sub("/t/***", text), ()
     return True
+
+
+def _forget_dates() -> None:
+    """No answer says when it changed, so conditions on that hold for none (RFC 9110, 13.1.3).
+
+    Werkzeug would read them all the same, and fails at numbers that no date has (`1 Jan 99999999999999999999`).
+    """
+    for name in ("HTTP_IF_MODIFIED_SINCE", "HTTP_IF_UNMODIFIED_SINCE"):
+        request.environ.pop(name, None)
 
 
 def _share(app: Flask, settings: GatewaySettings) -> None:

@@ -53,17 +53,18 @@ queries = st.dictionaries(
     max_size=4,
 )
 header_text = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60)
+dates = st.from_regex(r"\A[0-9]{1,25} (Jan|Dec) [0-9]{1,25} [0-9]{1,3}:[0-9]{1,25}:00 (GMT|[+-][0-9]{4,25})\Z")
 ranges = st.tuples(st.integers(-(10**30), 10**30), st.integers(-(10**30), 10**30)).map(lambda r: f"bytes={r[0]}-{r[1]}")
 headers = st.fixed_dictionaries(
     {},
     optional={
         "Range": ranges | header_text,
-        "If-Range": header_text,
+        "If-Range": header_text | dates,
         "If-None-Match": header_text,
-        "If-Modified-Since": header_text,
+        "If-Modified-Since": header_text | dates,
         "Last-Event-ID": header_text | st.sampled_from(["9" * 17 + "-results.1", "0-results.0"]),
         "Origin": header_text,
-        "Accept": header_text,
+        "Accept": header_text | st.sampled_from(["text/html,*/*", "application/json"]),
         "Content-Type": header_text,
     },
 )
@@ -101,10 +102,12 @@ TOKENS = [
 
 
 def is_ours(answer: Any) -> bool:
-    """Success, or a refusal that says why; 503 is what more than so many at once are told."""
-    if answer.status_code >= 400 and answer.request.method != "HEAD":
-        return answer.status_code < 500 and bool(json.loads(answer.text)["error"])
-    return bool(answer.status_code < 500)
+    """Success, or a refusal that says why: to programs in JSON, to people who open the page in words."""
+    if answer.status_code < 400 or answer.request.method == "HEAD":
+        return bool(answer.status_code < 500)
+    if answer.mimetype == "text/html":
+        return answer.status_code < 500 and 'role="alert"' in answer.text
+    return answer.status_code < 500 and bool(json.loads(answer.text)["error"])
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])

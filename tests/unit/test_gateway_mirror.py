@@ -10,6 +10,7 @@ from tests.viewers import Gateway
 
 CHUNK = a_chunk_name()
 BODY = bytes(range(256)) * 40
+DATES = ["Sat, 21 Nov 2026 12:00:00 GMT", "1 Jan 99999999999999999999 00:00:00 GMT"]
 PATH = f"/{CHUNK.key}"
 
 
@@ -120,10 +121,19 @@ def test_a_range_of_what_it_had_is_all_of_what_is_there(gateway: Gateway) -> Non
     etag = viewer.ask(PATH).headers["ETag"]
 
     same = viewer.ask(PATH, headers={"Range": "bytes=0-3", "If-Range": etag})
-    other = viewer.ask(PATH, headers={"Range": "bytes=0-3", "If-Range": '"old"'})
+    others = [viewer.ask(PATH, headers={"Range": "bytes=0-3", "If-Range": other}) for other in ('"old"', *DATES)]
 
     assert (same.status_code, same.data) == (206, BODY[:4])
-    assert (other.status_code, other.data) == (200, BODY)
+    assert [(other.status_code, other.data) for other in others] == [(200, BODY)] * len(others)
+
+
+@pytest.mark.parametrize("date", DATES)
+@pytest.mark.parametrize("path", ["/hls/gate/live-4.m3u8", PATH])
+def test_a_condition_on_a_date_holds_for_nothing(gateway: Gateway, path: str, date: str) -> None:
+    """Whether it is a date or none: no answer says when it changed."""
+    answer = gateway.viewer().ask(path, headers={"If-Modified-Since": date, "If-Unmodified-Since": date})
+
+    assert answer.status_code == 200
 
 
 def test_a_head_says_the_size_and_reads_nothing(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
