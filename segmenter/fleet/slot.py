@@ -34,6 +34,11 @@ _PIECE: Final = 1 << 16
 log = logging.getLogger("segmenter.slot")
 
 
+def pause_s(crashes: int) -> float:
+    """Before the next start, after so many of late: none the first time, as sixteen cameras wait."""
+    return 0.0 if crashes <= 1 else min(LONGEST_WAIT_S, 0.25 * 2**crashes)
+
+
 class Slot:
     """start() once, end() once; all calls come from one loop, and none but end() waits."""
 
@@ -131,11 +136,8 @@ class Slot:
             self.crashes.append(time.monotonic())
             log.error("worker %d, of %d cameras: %s", self.number, len(self.cameras), self._verdict)
             self._died(self, self._verdict or "it ended")
-            crashes = self.recent_crashes
-            # At once the first time: sixteen cameras wait.
-            wait_s = 0.0 if crashes <= 1 else min(LONGEST_WAIT_S, 0.25 * 2**crashes)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._over.wait(), wait_s)
+                await asyncio.wait_for(self._over.wait(), pause_s(self.recent_crashes))
 
     async def _live(self) -> None:
         ours, theirs = socket.socketpair()

@@ -31,7 +31,7 @@ from tests.services.tls import make_certificate, tls_before
 
 SILENT_S = 3.0
 FRAGMENTED = ("-movflags", "frag_keyframe+empty_moov+default_base_moof")
-QUICK_S = 2.0
+QUICK_S = 4.0
 """How soon a camera of 25 frames a second is open."""
 
 
@@ -379,7 +379,7 @@ def test_a_stream_that_falls_silent_is_noticed(clip: Path) -> None:
         found = failure(f"http://{address}/")
 
     assert found.reason == "silent"
-    assert SILENT_S <= time.monotonic() - began < SILENT_S + 1.5
+    assert SILENT_S <= time.monotonic() - began < 2 * SILENT_S
 
 
 def test_a_camera_that_hangs_is_noticed_once_its_time_is_out(clip: Path, tmp_path: Path) -> None:
@@ -401,7 +401,7 @@ def test_a_camera_that_hangs_is_noticed_once_its_time_is_out(clip: Path, tmp_pat
         server.stop()
 
     assert failed.value.reason == "silent"
-    assert SILENT_S - 0.5 <= took_s < SILENT_S + 1.5
+    assert SILENT_S - 0.5 <= took_s < 2 * SILENT_S - 0.5
 
 
 def _and_then_nothing(piece: bytes) -> Answer:
