@@ -1,5 +1,6 @@
 """Real services as fixtures: a missing one is skipped by name on a laptop, and fails in CI."""
 
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -10,6 +11,9 @@ hypothesis.settings.register_profile(
     "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], parent=hypothesis.settings.default
 )
 hypothesis.settings.load_profile("busy")
+
+# Who starts this in the background of a script has SIGINT ignored, and so would have all that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 BROWSER = Path(__file__).parent / "browser"
 

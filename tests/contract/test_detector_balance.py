@@ -2,7 +2,6 @@
 
 import urllib.request
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +10,10 @@ import pytest
 from sluice import inference
 from sluice.errors import UnavailableError
 from sluice.inference import TritonDetector
-from sluice.local.program import accepts_connections, free_port
+from sluice.local.program import free_port
 from sluice.local.tools import INSTALL, find_triton
 from sluice.local.triton import TritonPorts, assemble, forget_shared_memory, triton_program
 from sluice.settings import DetectorSettings
-from tests.services.line import eventually
 from tests.services.server import needed
 from tests.services.triton import TritonServer
 
@@ -40,9 +38,6 @@ def pair(tmp_path: Path) -> Iterator[tuple[TritonServer, TritonServer]]:
     try:
         for server in servers:
             server.start()
-        for server in servers:
-            # The metrics' port is the last one to open.
-            eventually("metrics are there", partial(accepts_connections, server.ports.metrics))
         yield servers[0], servers[1]
     finally:
         for server, repository in zip(servers, repositories, strict=True):

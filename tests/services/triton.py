@@ -1,11 +1,12 @@
 """A real Triton with the model repository of this checkout."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sluice.local.program import Program, free_port
+from sluice.local.program import Program, accepts_connections, free_port
 from sluice.local.tools import INSTALL, find_triton
 from sluice.local.triton import TritonPorts, assemble, forget_shared_memory, triton_program
 from tests.services.server import RunningServer, needed
@@ -20,7 +21,8 @@ class TritonServer(RunningServer):
     def __init__(self, program: Program, ports: TritonPorts) -> None:
         self.url = f"127.0.0.1:{ports.grpc}"
         self.ports = ports
-        self._program = program
+        # The metrics' port is the last one to open.
+        self._program = replace(program, ready=lambda: program.ready() and accepts_connections(ports.metrics))
 
     @property
     def command(self) -> tuple[str, ...]:
