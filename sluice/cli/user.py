@@ -40,7 +40,10 @@ def add(commands: Any) -> None:
     new.add_argument("--kind", action="append", default=[], metavar="K", help="only of this kind; again for more")
     new.add_argument("--days", type=days, metavar="N", help="let it in for so long")
     new.add_argument(
-        "--since", type=ago, metavar="10m", help="where its replay begins (default: all that is there, up to 7 days)"
+        "--since",
+        type=ago,
+        metavar="10m",
+        help="where its replay begins, 0s: now (default: all that is there, up to 7 days)",
     )
     shown = _verb(verbs, "list", "name, subjects, end of each", named=False)
     shown.add_argument("--json", action="store_true", help="for programs")
