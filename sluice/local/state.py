@@ -1,6 +1,7 @@
 """The state folder: one lock, stable ports, records of what runs, logs. Nothing in it is the truth about events."""
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -28,7 +29,8 @@ class State:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o700)
         self._ports: dict[str, int] = _read(self.folder / "ports.json") or {}
-        self._claimed: set[str] = set()
+        self._ours: set[str] = set()
+        """Names of ports that were claimed: not free any longer, as their servers listen."""
         self._lock: int | None = None
 
     def lock(self) -> None:
@@ -41,18 +43,21 @@ class State:
 
     def port(self, name: str, *, wanted: int | None = None) -> int:
         """The loopback port of *name*, at first *wanted*: the same at each start while nobody else takes it."""
-        port = self._ports.get(name)
-        if port is None and wanted is not None and _is_free(wanted):
-            port = self._ports[name] = wanted
+        if name in self._ours:
+            return self._ports[name]
+        port = self._ports.get(name, wanted)
+        if port is None or not (_is_free(port) and _claim(port)):
+            port = self._fresh_port()
+        if self._ports.get(name) != port:
+            self._ports[name] = port
             _write(self.folder / "ports.json", self._ports)
-        # Once claimed by us it is ours, though not free: its server listens.
-        if name not in self._claimed and (port is None or not _is_free(port)):
-            while (fresh := free_port()) in self._ports.values():
-                pass
-            self._ports[name] = fresh
-            _write(self.folder / "ports.json", self._ports)
-        self._claimed.add(name)
-        return self._ports[name]
+        self._ours.add(name)
+        return port
+
+    def _fresh_port(self) -> int:
+        while (port := free_port()) in self._ports.values() or not _claim(port):
+            pass
+        return port
 
     def log(self, name: str) -> Path:
         """The log of a part; a large one is kept once as <name>.log.old."""
@@ -143,6 +148,22 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def _claim(port: int) -> bool:
+    """Keep it from other runtimes, as its server listens only seconds later; it is given free when we die.
+
+    By a name without a file (unix(7), abstract), known where the port is: in this network namespace. Without Linux
+    nobody can claim.
+    """
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        claim.bind(f"\0sluice-port-{port}")
+    except OSError as error:
+        claim.close()
+        return error.errno != errno.EADDRINUSE
+    claim.detach()
+    return True
 
 
 def _read(path: Path) -> dict[str, Any] | None:

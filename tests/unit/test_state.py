@@ -1,0 +1,40 @@
+"""The state folder of a runtime: its ports."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from sluice.local.program import free_port
+from sluice.local.state import State
+
+CLAIMS = """
+import sys, time
+from pathlib import Path
+from sluice.local.state import State
+print(State(Path(sys.argv[1])).port("rtmp", wanted=int(sys.argv[2])), flush=True)
+time.sleep(600)
+"""
+
+
+def test_two_runtimes_that_start_at_once_want_one_port_and_get_two(tmp_path: Path) -> None:
+    """Though no server listens yet; whoever is killed leaves it to others."""
+    wanted = free_port()
+    command = [sys.executable, "-c", CLAIMS, str(tmp_path / "one"), str(wanted)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as one:
+        assert one.stdout
+        claimed = int(one.stdout.readline())
+        while_it_lives = State(tmp_path / "two").port("rtmp", wanted=wanted)
+        one.kill()
+    afterwards = State(tmp_path / "three").port("rtmp", wanted=wanted)
+
+    assert (claimed, afterwards) == (wanted, wanted)
+    assert while_it_lives != wanted
+
+
+def test_a_port_is_the_same_each_time_it_is_asked_for(tmp_path: Path) -> None:
+    """And no other name has it."""
+    state = State(tmp_path)
+    ports = {name: state.port(name) for name in ("nats", "minio", "nats")}
+
+    assert ports == {name: state.port(name) for name in ports}
+    assert len(set(ports.values())) == 2
