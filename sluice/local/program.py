@@ -1,18 +1,23 @@
 """A program that the local runtime or a test starts, waits for and ends by its recorded pid."""
 
 import contextlib
+import errno
 import os
 import signal
 import socket
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from sluice.errors import UnavailableError
 
 POLL_S = 0.02
+CLAIMS: Final = 64
+_CLAIMED: Final = deque[int]()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,11 +92,31 @@ def log_tail(program: Program, *, size: int = 600) -> str:
 
 
 def free_port() -> int:
-    """A loopback port that was free just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A loopback port that is free, and for now given to nobody else who asks here."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+            if claim_port(port):
+                return port
+
+
+def claim_port(port: int) -> bool:
+    """Keep it from others who ask here until its server listens, which it does only seconds later.
+
+    By a name without a file (unix(7), abstract), known where the port is: in this network namespace. The kernel frees
+    it when we die, and we do after CLAIMS more. Without Linux nobody can claim.
+    """
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        claim.bind(f"\0sluice-port-{port}")
+    except OSError as error:
+        claim.close()
+        return error.errno != errno.EADDRINUSE
+    _CLAIMED.append(claim.detach())
+    while len(_CLAIMED) > CLAIMS:
+        os.close(_CLAIMED.popleft())
+    return True
 
 
 def accepts_connections(port: int) -> bool:

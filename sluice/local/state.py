@@ -1,7 +1,6 @@
 """The state folder: one lock, stable ports, records of what runs, logs. Nothing in it is the truth about events."""
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sluice.errors import SettingsError, UnavailableError
-from sluice.local.program import free_port
+from sluice.local.program import claim_port, free_port
 
 LEFTOVER_GRACE_S: Final = 10
 MAX_LOG_BYTES: Final = 32 << 20
@@ -46,7 +45,7 @@ class State:
         if name in self._ours:
             return self._ports[name]
         port = self._ports.get(name, wanted)
-        if port is None or not (_is_free(port) and _claim(port)):
+        if port is None or not (_is_free(port) and claim_port(port)):
             port = self._fresh_port()
         if self._ports.get(name) != port:
             self._ports[name] = port
@@ -55,7 +54,7 @@ class State:
         return port
 
     def _fresh_port(self) -> int:
-        while (port := free_port()) in self._ports.values() or not _claim(port):
+        while (port := free_port()) in self._ports.values():
             pass
         return port
 
@@ -148,22 +147,6 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
         return True
-
-
-def _claim(port: int) -> bool:
-    """Keep it from other runtimes, as its server listens only seconds later; it is given free when we die.
-
-    By a name without a file (unix(7), abstract), known where the port is: in this network namespace. Without Linux
-    nobody can claim.
-    """
-    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    try:
-        claim.bind(f"\0sluice-port-{port}")
-    except OSError as error:
-        claim.close()
-        return error.errno != errno.EADDRINUSE
-    claim.detach()
-    return True
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -1,13 +1,14 @@
 """The state folder of a runtime: its ports."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
-from sluice.local.program import free_port
+from sluice.local.program import CLAIMS, free_port
 from sluice.local.state import State
 
-CLAIMS = """
+CLAIMANT = """
 import sys, time
 from pathlib import Path
 from sluice.local.state import State
@@ -18,8 +19,9 @@ time.sleep(600)
 
 def test_two_runtimes_that_start_at_once_want_one_port_and_get_two(tmp_path: Path) -> None:
     """Though no server listens yet; whoever is killed leaves it to others."""
-    wanted = free_port()
-    command = [sys.executable, "-c", CLAIMS, str(tmp_path / "one"), str(wanted)]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        wanted = server.getsockname()[1]
+    command = [sys.executable, "-c", CLAIMANT, str(tmp_path / "one"), str(wanted)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as one:
         assert one.stdout
         claimed = int(one.stdout.readline())
@@ -38,3 +40,14 @@ def test_a_port_is_the_same_each_time_it_is_asked_for(tmp_path: Path) -> None:
 
     assert ports == {name: state.port(name) for name in ports}
     assert len(set(ports.values())) == 2
+
+
+def test_ports_are_given_once_and_cost_a_bounded_number_of_descriptors() -> None:
+    """A runtime asks for one with each instance of a function."""
+    fds = Path("/proc/self/fd")
+    ports = [free_port() for _ in range(CLAIMS)]
+    before = len(list(fds.iterdir()))
+    ports += [free_port() for _ in range(CLAIMS // 2)]
+
+    assert len(set(ports[:CLAIMS])) == CLAIMS
+    assert len(list(fds.iterdir())) == before
