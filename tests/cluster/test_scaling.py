@@ -5,6 +5,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from functools import partial
+from itertools import product
 from typing import Any
 
 import pytest
@@ -85,11 +86,11 @@ def test_a_cold_start_is_hardly_dearer_than_hello(cluster: Kubernetes, system: S
     """One after the other, hello in between; a pod that is ending takes no request."""
     seconds: dict[str, list[float]] = {name: [] for name in (*hellos, *FUNCTIONS)}
     in_turn = (hellos[0], *FUNCTIONS[:3], hellos[1], *FUNCTIONS[3:])
-    for count, name in enumerate(in_turn * ROUNDS):
+    for count, (position, name) in product(range(ROUNDS), enumerate(in_turn)):
         eventually(f"no {name}", partial(_is_idle, cluster, name), within_s=300, every_s=0.5)
-        # The kubelet looks at its containers once a second: each start has to meet it at another moment, or what
-        # follows on a slow one would always be a fast one.
-        time.sleep(count * GOLDEN % 1)
+        # The kubelet looks at its containers once a second: each service has to meet it at moments that are spread
+        # over it, or one would always be lucky.
+        time.sleep((count / ROUNDS + position * GOLDEN) % 1)
         seconds[name].append(_first_answer_s(cluster, name))
     hello = statistics.mean(each for name in hellos for each in seconds[name])
 
