@@ -57,7 +57,7 @@ def gateway_app(services: Services, served: ServingSettings) -> Flask:
     """Every blueprint that is there, behind the guard."""
     app = serving.part_app(PART, served, close=(services.bus.close,))
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of Flask's own provider, which ours is
-    app.before_request(_forget_dates)
+    app.before_request(_forget_date)
     guard(app, services.tokens)
     _share(app, services.settings)
     answer_errors(app)
@@ -77,13 +77,12 @@ def without_tokens(record: logging.LogRecord) -> bool:
     return True
 
 
-def _forget_dates() -> None:
-    """No answer says when it changed, so conditions on that hold for none (RFC 9110, 13.1.3).
+def _forget_date() -> None:
+    """No answer says when it changed, so a condition on that holds for none (RFC 9110, 13.1.3).
 
-    Werkzeug would read them all the same, and fails at numbers that no date has (`1 Jan 99999999999999999999`).
+    Werkzeug would read it all the same, and fails at numbers that no date has (`1 Jan 99999999999999999999`).
     """
-    for name in ("HTTP_IF_MODIFIED_SINCE", "HTTP_IF_UNMODIFIED_SINCE"):
-        request.environ.pop(name, None)
+    request.environ.pop("HTTP_IF_MODIFIED_SINCE", None)
 
 
 def _share(app: Flask, settings: GatewaySettings) -> None:

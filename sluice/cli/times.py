@@ -11,23 +11,17 @@ MOMENT: Final = "as in 2026-11-21T12:00:05Z, UTC without a zone; or 10m for ten 
 def ago(text: str) -> timedelta:
     """Read 30s, 10m, 2h or 7d; 0s is from now on."""
     try:
-        found = timedelta(seconds=float(text[:-1]) * _SECONDS[text[-1]])
+        return _at_least(timedelta(), timedelta(seconds=float(text[:-1]) * _SECONDS[text[-1]]))
     except (ValueError, KeyError, IndexError, OverflowError) as error:
-        raise _no_while(text) from error
-    if found < timedelta():
-        raise _no_while(text)
-    return found
+        raise argparse.ArgumentTypeError(f"expected a number of s, m, h or d as in 10m, found {text!r}") from error
 
 
 def days(text: str) -> timedelta:
-    """Read a number of days."""
+    """Read a number of days; what has ended when it begins is of no use."""
     try:
-        found = timedelta(days=float(text))
+        return _at_least(timedelta.resolution, timedelta(days=float(text)))
     except (ValueError, OverflowError) as error:
-        raise _no_days(text) from error
-    if found <= timedelta():
-        raise _no_days(text)
-    return found
+        raise argparse.ArgumentTypeError(f"expected a number of days above 0, found {text!r}") from error
 
 
 def moment(text: str) -> datetime:
@@ -49,9 +43,7 @@ def _back(now: datetime, text: str) -> datetime:
         raise argparse.ArgumentTypeError(f"expected a time {MOMENT}, found {text!r}") from error
 
 
-def _no_while(text: str) -> argparse.ArgumentTypeError:
-    return argparse.ArgumentTypeError(f"expected a number of s, m, h or d as in 10m, found {text!r}")
-
-
-def _no_days(text: str) -> argparse.ArgumentTypeError:
-    return argparse.ArgumentTypeError(f"expected a number of days above 0, found {text!r}")
+def _at_least(least: timedelta, found: timedelta) -> timedelta:
+    if found < least:
+        raise ValueError(found)
+    return found

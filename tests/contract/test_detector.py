@@ -227,7 +227,7 @@ class TestTriton:
             with pytest.raises(UnavailableError):
                 detector.detect("squares", ground(160, 96))
 
-            assert time.monotonic() - begun < BOUND_S
+            assert time.monotonic() - begun < 2
 
     def test_nobody_there_is_unavailable_at_once(self) -> None:
         """A closed port is an answer."""

@@ -29,7 +29,7 @@ from tests.services.minio import MinioServer
 pytestmark = pytest.mark.s3
 
 TIMEOUT_S = 0.5
-AT_MOST_S = 2 * TIMEOUT_S + 2
+AT_MOST_S = 2 * TIMEOUT_S + 0.5
 """A timeout to connect or send, one to read, and some for a busy machine."""
 
 SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>later</Message></Error>"

@@ -31,7 +31,7 @@ from tests.services.tls import make_certificate, tls_before
 
 SILENT_S = 3.0
 FRAGMENTED = ("-movflags", "frag_keyframe+empty_moov+default_base_moof")
-QUICK_S = 4.0
+QUICK_S = 2.0
 """How soon a camera of 25 frames a second is open."""
 
 

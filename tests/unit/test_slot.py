@@ -118,7 +118,7 @@ def descriptors() -> int:
 
 
 def test_a_worker_that_is_killed_is_back_with_the_same_cameras(tmp_path: Path) -> None:
-    """What left goes on leaving."""
+    """At once the first time; what left goes on leaving."""
 
     async def test(line: Line) -> None:
         line.slot.give(GATE)
@@ -128,7 +128,9 @@ def test_a_worker_that_is_killed_is_back_with_the_same_cameras(tmp_path: Path) -
         first = line.slot.pid
         assert first
         os.kill(first, signal.SIGKILL)
+        killed_s = time.monotonic()
         await line.until(lambda: len(line.runs()) == 4)
+        assert time.monotonic() - killed_s < 2.0
         assert line.slot.pid != first
 
     line = with_slot(tmp_path, test)
