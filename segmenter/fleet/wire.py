@@ -36,6 +36,9 @@ class Inbox:
 
     def __init__(self, wire: socket.socket) -> None:
         self._wire = wire
+        # Unlike select(), it takes descriptors above 1023.
+        self._poll = select.poll()
+        self._poll.register(wire, select.POLLIN)
         self._held = bytearray()
         self._handed: deque[int | None] = deque()
 
@@ -48,7 +51,7 @@ class Inbox:
             if len(self._held) > MOST_BYTES:
                 raise ValueError(f"a message of over {MOST_BYTES} bytes")
             # Not a timeout of the socket's: the same socket must send whole messages.
-            if not select.select([self._wire], [], [], timeout_s)[0]:
+            if not self._poll.poll(timeout_s * 1000):
                 raise TimeoutError
             if not self._take():
                 self.close()

@@ -1,15 +1,22 @@
 """The NATS server that the local runtime and the tests start, and its users' rights."""
 
+import http.client
 import json
+import os
+import signal
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from sluice.errors import UnavailableError
 from sluice.local.program import Program, accepts_connections
 
 ADMIN: Final = "admin"
 MAX_STORE: Final = "1TB"
+RELOAD_S: Final = 5.0
+POLL_S: Final = 0.005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +74,32 @@ def nats_program(*, binary: Path, config: Path, port: int, log: Path) -> Program
         log=log,
         ready=lambda: accepts_connections(port),
     )
+
+
+def reload_config(pid: int, *, monitor_port: int) -> None:
+    """Have the server read its file again; whoever is in it no longer is disconnected.
+
+    Returns when that is done: until then a client that connects may be cut off, whoever it is. Raises
+    UnavailableError when the server does not answer, or keeps what it has because the file is wrong.
+    """
+    deadline = time.monotonic() + RELOAD_S
+    before = _loaded_at(monitor_port)
+    os.kill(pid, signal.SIGHUP)
+    while _loaded_at(monitor_port) == before:
+        if time.monotonic() > deadline:
+            raise UnavailableError("nats", f"its new configuration is not in force after {RELOAD_S:g} s")
+        time.sleep(POLL_S)
+
+
+def _loaded_at(monitor_port: int) -> str:
+    connection = http.client.HTTPConnection("127.0.0.1", monitor_port, timeout=RELOAD_S)
+    try:
+        connection.request("GET", "/varz")
+        return str(json.loads(connection.getresponse().read())["config_load_time"])
+    except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
+        raise UnavailableError("nats", f"its monitor on port {monitor_port}: {error}") from error
+    finally:
+        connection.close()
 
 
 def _user(user: NatsUser) -> str:

@@ -1,8 +1,6 @@
 """Readers from outside, let in while we run: the bucket says who they are, NATS is told and never asked to restart."""
 
 import asyncio
-import os
-import signal
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -10,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sluice.bus import NatsBus
 from sluice.errors import SluiceError
 from sluice.local.cancellation import heed_cancellation
+from sluice.local.nats import reload_config
 from sluice.local.servers import write_nats_config
 from sluice.preparation.access import ADMIN
 from sluice.preparation.readers import Reader, load_all
@@ -68,8 +67,7 @@ class Readers:
         # A signal to one that is not ready yet would end it; the file is what it reads then.
         if server.is_ready.is_set() and server.pid and (now := (server.pid, config.stat().st_mtime_ns)) != self._told:
             with suppress(ProcessLookupError):
-                # Whoever is not in the file any longer is disconnected.
-                os.kill(server.pid, signal.SIGHUP)
+                reload_config(server.pid, monitor_port=self._runtime.state.port("nats-monitor"))
             self._told = now
 
     def _make_consumers(self, wanted: tuple[Reader, ...]) -> None:

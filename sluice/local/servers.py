@@ -34,7 +34,7 @@ class Servers:
     minio: Program | None
     triton: Program | None
     addresses: Mapping[str, str]
-    """s3, nats, nats-ws, triton, rtmp; spool is a folder."""
+    """s3, nats, nats-ws, nats-monitor, triton, rtmp; spool is a folder."""
     notices: tuple[str, ...] = ()
     queue: str = field(default="")
     """Folder of announcements that MinIO could not deliver yet."""
@@ -46,6 +46,7 @@ def addresses(state: State) -> dict[str, str]:
         "s3": f"http://127.0.0.1:{state.port('minio')}",
         "nats": f"nats://127.0.0.1:{state.port('nats')}",
         "nats-ws": f"ws://127.0.0.1:{state.port('nats-websocket')}",
+        "nats-monitor": f"http://127.0.0.1:{state.port('nats-monitor')}",
         # Where none is, a part that needs it finds nobody and says so; the others do not care.
         "triton": os.environ.get("SLUICE_TRITON_URL") or f"127.0.0.1:{state.port('triton-grpc')}",
         "spool": str(state.folder / "data" / "spool"),
@@ -82,6 +83,7 @@ def write_nats_config(state: State, secrets: Secrets, *, readers: Sequence[NatsU
     text = nats_config(
         port=state.port("nats"),
         websocket_port=state.port("nats-websocket"),
+        monitor_port=state.port("nats-monitor"),
         store=state.folder / "data" / "nats",
         users=[*secrets.nats_users(), *readers],
     )

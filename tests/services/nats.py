@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sluice.local import program
-from sluice.local.nats import NatsUser, nats_config, nats_program
+from sluice.local.nats import NatsUser, nats_config, nats_program, reload_config
 from sluice.local.tools import find_nats_server
 from sluice.settings import BusSettings
 from tests.services.server import RunningServer, needed
@@ -22,17 +22,37 @@ class NatsServer(RunningServer):
 
     def __init__(self, binary: Path, folder: Path, *, users: Sequence[NatsUser] = ()) -> None:
         port = program.free_port()
-        config = folder / "nats.conf"
-        self._store = folder / "jetstream"
-        self._program = nats_program(binary=binary, config=config, port=port, log=folder / "nats.log")
+        self._store, self._config = folder / "jetstream", folder / "nats.conf"
+        self._port, self._monitor_port = port, program.free_port()
+        self._program = nats_program(binary=binary, config=self._config, port=port, log=folder / "nats.log")
         self.url = f"nats://127.0.0.1:{port}"
-        admin = NatsUser(name=self.admin_user, password=self.admin_password)
-        config.write_text(nats_config(port=port, store=self._store, users=[admin, *users]), "utf-8")
+        self._write(users)
 
     def settings(self, user: NatsUser | None = None, *, timeout_s: float = 5.0) -> BusSettings:
         """How *user*, or the admin, connects."""
         name, password = (user.name, user.password) if user else (self.admin_user, self.admin_password)
         return BusSettings(url=self.url, user=name, password=password, timeout_s=timeout_s)
+
+    def let_in(self, *users: NatsUser) -> None:
+        """From now on these, and the admin."""
+        self._write(users)
+        self.ask_to_reload()
+
+    def ask_to_reload(self) -> None:
+        """As the local runtime does."""
+        assert self._process
+        reload_config(self._process.pid, monitor_port=self._monitor_port)
+
+    def write_nonsense(self) -> None:
+        """A configuration that it refuses."""
+        self._config.write_text("listen: {", "utf-8")
+
+    def _write(self, users: Sequence[NatsUser]) -> None:
+        admin = NatsUser(name=self.admin_user, password=self.admin_password)
+        text = nats_config(
+            port=self._port, monitor_port=self._monitor_port, store=self._store, users=[admin, *users]
+        )
+        self._config.write_text(text, "utf-8")
 
     def signal(self, number: int) -> None:
         """Send it a signal, such as SIGSTOP."""

@@ -1,7 +1,7 @@
 """TLS before a server that speaks none: a forwarder with a certificate of its own."""
 
 import contextlib
-import select
+import selectors
 import socket
 import ssl
 import subprocess
@@ -70,14 +70,18 @@ class _Forwarder:
                 self._pump(secured, server)
 
     def _pump(self, secured: ssl.SSLSocket, server: socket.socket) -> None:
-        while not self._ended.is_set():
-            # What TLS has decrypted already is not seen by select.
-            ready = [secured] if secured.pending() else select.select([secured, server], [], [], POLL_S)[0]
-            for source in ready:
-                data = source.recv(65_536)
-                if not data:
-                    return
-                (server if source is secured else secured).sendall(data)
+        others = {secured: server, server: secured}
+        with selectors.DefaultSelector() as arrivals:
+            for source in others:
+                arrivals.register(source, selectors.EVENT_READ, data=source)
+            while not self._ended.is_set():
+                # What TLS has decrypted already is not seen by the selector.
+                ready = [secured] if secured.pending() else [key.data for key, _ in arrivals.select(POLL_S)]
+                for source in ready:
+                    data = source.recv(65_536)
+                    if not data:
+                        return
+                    others[source].sendall(data)
 
 
 @contextlib.contextmanager
