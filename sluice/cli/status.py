@@ -45,7 +45,7 @@ def _lines(status: dict[str, Any]) -> Iterator[str]:
     for name, each in status["triggers"].items():
         counts = ", ".join(f"{value} {word.replace('_', ' ')}" for word, value in each.items() if word != "problem")
         yield f"{name:24} {counts}{_because(each)}"
-    for name in ("s3", "nats", "nats-ws", "triton"):
+    for name in ("s3", "nats", "nats-ws", "nats-monitor", "triton"):
         yield f"{name:24} {status['endpoints'][name]}"
     for name, address in status["endpoints"]["brokers"].items():
         yield f"{'Broker ' + name:24} {address}"

@@ -49,9 +49,7 @@ class NatsServer(RunningServer):
 
     def _write(self, users: Sequence[NatsUser]) -> None:
         admin = NatsUser(name=self.admin_user, password=self.admin_password)
-        text = nats_config(
-            port=self._port, monitor_port=self._monitor_port, store=self._store, users=[admin, *users]
-        )
+        text = nats_config(port=self._port, monitor_port=self._monitor_port, store=self._store, users=[admin, *users])
         self._config.write_text(text, "utf-8")
 
     def signal(self, number: int) -> None:
