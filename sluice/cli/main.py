@@ -30,6 +30,7 @@ COMMANDS: Final = (
     "top",
 )
 """Each is a module of sluice.cli with `add`."""
+OURS: Final = ("sluice", "segmenter", "functions")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,6 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = options.run(options)
     except SluiceError as error:
         print(error, file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in OURS:
+            raise
+        # An image holds what the parts of a cluster need: no runtime in place of the cluster.
+        print(f"the Python package {error.name!r} is missing: run this in a checkout, see `make help`", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -189,10 +189,10 @@ def _http() -> aiohttp.ClientSession:
 
 def _greet(runtime: Runtime) -> None:
     for name, address in runtime.plan.addresses.items():
-        print(f"{name:9}{address}")
+        print(f"{name:14}{address}")
     for group, those in (runtime.cluster.addresses() if runtime.cluster else {}).items():
         for name, address in those.items():
-            print(f"{group[:-1]:9}{name} at {address}")
+            print(f"{group[:-1]:14}{name} at {address}")
     for notice in runtime.plan.notices:
         print(notice)
     print(f"ready: results come on sluice.v1.>, logs are in {runtime.state.folder / 'logs'}; Ctrl-C stops it all")
