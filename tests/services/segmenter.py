@@ -5,7 +5,7 @@ import re
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +124,13 @@ class SegmenterProcess(RunningServer):
             )
 
     def until(self, what: str, holds: Callable[[dict[str, dict[str, Any]]], Any], *, within_s: float = 30) -> Any:
-        """The first true answer of *holds* about its cameras."""
-        return eventually(what, lambda: holds(self.cameras()), within_s=within_s)
+        """The first true answer of *holds* about its cameras, once it speaks of those that *holds* names."""
+
+        def answer() -> Any:
+            with suppress(KeyError):
+                return holds(self.cameras())
+
+        return eventually(what, answer, within_s=within_s)
 
     def _is_ready(self) -> bool:
         try:
