@@ -148,6 +148,19 @@ class Connection:
             return self._link
 
     async def _open(self) -> Link:
+        try:
+            client = await self._dial()
+        except (NatsError, ConnectionError) as error:
+            if isinstance(error, TimeoutError):
+                raise
+            # A server that reads its users anew turns away whoever is about to connect, whatever his password.
+            await asyncio.sleep(RECONNECT_WAIT_S)
+            client = await self._dial()
+        self._trouble = ""
+        _LOG.info("nats: connected to %s", self._where)
+        return Link(client=client, js=client.jetstream(timeout=self._settings.timeout_s))
+
+    async def _dial(self) -> Client:
         client = Client()
 
         async def failed(error: Exception) -> None:
@@ -175,9 +188,7 @@ class Connection:
         finally:
             if not client.is_connected:  # refused, or cancelled half-way with its socket open
                 await client.close()
-        self._trouble = ""
-        _LOG.info("nats: connected to %s", self._where)
-        return Link(client=client, js=client.jetstream(timeout=self._settings.timeout_s))
+        return client
 
     async def _disconnect(self) -> None:
         if self._link:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sluice.errors import UnavailableError
 from sluice.local.program import Program, accepts_connections
@@ -83,23 +83,29 @@ def reload_config(pid: int, *, monitor_port: int) -> None:
     UnavailableError when the server does not answer, or keeps what it has because the file is wrong.
     """
     deadline = time.monotonic() + RELOAD_S
-    before = _loaded_at(monitor_port)
+    before = _varz(monitor_port)["config_load_time"]
     os.kill(pid, signal.SIGHUP)
-    while _loaded_at(monitor_port) == before:
+    while _varz(monitor_port)["config_load_time"] == before:
         if time.monotonic() > deadline:
             raise UnavailableError("nats", f"its new configuration is not in force after {RELOAD_S:g} s")
         time.sleep(POLL_S)
 
 
-def _loaded_at(monitor_port: int) -> str:
+def config_digest(*, monitor_port: int) -> str:
+    """Names what the server has read: the same for the same file. Raises UnavailableError when it does not answer."""
+    return str(_varz(monitor_port)["config_digest"])
+
+
+def _varz(monitor_port: int) -> dict[str, Any]:
     connection = http.client.HTTPConnection("127.0.0.1", monitor_port, timeout=RELOAD_S)
     try:
         connection.request("GET", "/varz")
-        return str(json.loads(connection.getresponse().read())["config_load_time"])
-    except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
+        found: dict[str, Any] = json.loads(connection.getresponse().read())
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise UnavailableError("nats", f"its monitor on port {monitor_port}: {error}") from error
     finally:
         connection.close()
+    return found
 
 
 def _user(user: NatsUser) -> str:

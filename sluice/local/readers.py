@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from sluice.bus import NatsBus
 from sluice.errors import SluiceError
 from sluice.local.cancellation import heed_cancellation
-from sluice.local.nats import reload_config
-from sluice.local.servers import write_nats_config
+from sluice.local.nats import config_digest, reload_config
+from sluice.local.servers import nats_config_file, write_nats_config
 from sluice.preparation.access import ADMIN
 from sluice.preparation.readers import Reader, load_all
 from sluice.settings import BusSettings, StoreSettings
@@ -30,7 +30,8 @@ class Readers:
     def __init__(self, runtime: "Runtime") -> None:
         self._runtime = runtime
         self._one_at_a_time = asyncio.Lock()
-        self._told: tuple[int, int] | None = None
+        self._loaded: tuple[str, str] | None = None
+        """The file that NATS has read last, and its name for it."""
         self.problems: tuple[str, ...] = ()
 
     async def follow(self) -> None:
@@ -62,13 +63,21 @@ class Readers:
 
     def _tell_nats(self, wanted: tuple[Reader, ...]) -> None:
         users = tuple(each.nats_user() for each in wanted)
-        config = write_nats_config(self._runtime.state, self._runtime.secrets, readers=users)
-        server = self._runtime.parts[self._runtime.plan.nats.name]
+        server, monitor = self._runtime.parts[self._runtime.plan.nats.name], self._runtime.state.port("nats-monitor")
         # A signal to one that is not ready yet would end it; the file is what it reads then.
-        if server.is_ready.is_set() and server.pid and (now := (server.pid, config.stat().st_mtime_ns)) != self._told:
+        pid = server.pid if server.is_ready.is_set() else None
+        if pid and self._loaded is None:
+            # It has read the file as it was before we wrote any reader into it.
+            self._loaded = self._file_and_digest(monitor)
+        write_nats_config(self._runtime.state, self._runtime.secrets, readers=users)
+        # One that was started again has read the file already: to read it once more would only turn clients away.
+        if pid and self._file_and_digest(monitor) != self._loaded:
             with suppress(ProcessLookupError):
-                reload_config(server.pid, monitor_port=self._runtime.state.port("nats-monitor"))
-            self._told = now
+                reload_config(pid, monitor_port=monitor)
+            self._loaded = self._file_and_digest(monitor)
+
+    def _file_and_digest(self, monitor_port: int) -> tuple[str, str]:
+        return nats_config_file(self._runtime.state).read_text("utf-8"), config_digest(monitor_port=monitor_port)
 
     def _make_consumers(self, wanted: tuple[Reader, ...]) -> None:
         environment = {**self._runtime.values["ConfigMap/sluice"], **self._runtime.secrets.part(ADMIN)}

@@ -77,9 +77,14 @@ def plan(state: State, secrets: Secrets, *, with_minio: bool = True, with_triton
     )
 
 
+def nats_config_file(state: State) -> Path:
+    """What the server reads."""
+    return state.folder / "nats.conf"
+
+
 def write_nats_config(state: State, secrets: Secrets, *, readers: Sequence[NatsUser] = ()) -> Path:
     """Say who NATS lets in: the parts, and *readers*; the file is left alone when it says so already."""
-    config = state.folder / "nats.conf"
+    config = nats_config_file(state)
     text = nats_config(
         port=state.port("nats"),
         websocket_port=state.port("nats-websocket"),

@@ -1,6 +1,7 @@
 """Who is let in changes while NATS runs: in force at once, and felt by nobody else."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -12,7 +13,7 @@ from sluice.local.nats import NatsUser, reload_config
 from sluice.topology import RESULTS
 from tests.services.nats import NatsServer, nats_binary
 
-ROUNDS = 40
+ROUNDS = 20
 NO_PROCESS = (1 << 22) + 1
 """Above what Linux allows."""
 GUESTS = tuple(
@@ -56,6 +57,16 @@ def test_who_stays_in_is_not_disturbed(server: NatsServer) -> None:
             bus.publish("sluice.v1.health.gate", b"{}", message_id=f"before-{number}")
             server.let_in(GUESTS[number % 2])
             bus.publish("sluice.v1.health.gate", b"{}", message_id=f"after-{number}")
+
+
+def test_who_connects_meanwhile_is_let_in(server: NatsServer) -> None:
+    """The server turns away whoever is half-way in, with any reason; a part tries again."""
+    with ThreadPoolExecutor(1) as pool:
+        for number in range(ROUNDS):
+            reloaded = pool.submit(server.ask_to_reload)
+            with closing(NatsBus(server.settings())) as bus:
+                bus.publish("sluice.v1.health.gate", b"{}", message_id=f"meanwhile-{number}")
+            reloaded.result()
 
 
 def test_a_file_that_the_server_refuses_is_said(server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:

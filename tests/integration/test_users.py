@@ -2,17 +2,23 @@
 
 import asyncio
 import json
+import os
 import shutil
+import signal
+import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 
 from sluice import events, names
 from sluice.errors import UnavailableError
+from sluice.preparation.readers import load
 from sluice.topology import CHUNKS, RESULTS
 from tests.integration.test_subscribing import GOLDENS
 from tests.services.line import Line, eventually
@@ -248,17 +254,53 @@ def test_whose_time_is_over_is_not_let_in(line: Line) -> None:
 
 def test_who_is_connected_when_his_time_ends_is_thrown_out(line: Line) -> None:
     """The runtime sees to it, as NATS' own users have no end."""
-    login = added(line, "add", "visitor", "--days", str(3 / 86400))
+    login = added(line, "add", "visitor", "--days", "1")
 
     async def until_thrown_out(guest: Guest) -> bool:
+        await asyncio.to_thread(end_time_of, line, "visitor")
         async with asyncio.timeout(20):
+            # What the runtime does twice a minute by itself.
+            await asyncio.to_thread(look_now, line)
             while guest.client.is_connected:
-                # What the runtime does twice a minute by itself.
-                await asyncio.to_thread(look_now, line)
+                await asyncio.sleep(0.01)
         return True
 
     assert login.run(line, until_thrown_out)
     assert not login.is_let_in(line)
+
+
+def test_nats_reads_its_users_when_they_changed_and_no_other_time(line: Line) -> None:
+    """While it reads it turns clients away; one that was started again has read them already."""
+
+    def times_read() -> int:
+        return (line.state / "logs" / "nats-server.log").read_text().count("Reloaded server configuration")
+
+    added(line, "add", "here", "--kind", "health")
+    before, pid = times_read(), line.pid("nats-server")
+    look_now(line)
+    os.kill(pid, signal.SIGKILL)
+    eventually("NATS is back", lambda: line.pid("nats-server") not in {pid, None})
+    eventually("its users were looked at", lambda: has_looked(line))
+
+    assert times_read() == before
+    added(line, "add", "there")
+    assert times_read() == before + 1
+
+
+def end_time_of(line: Line, name: str) -> None:
+    """As if it had been let in until now."""
+    store = line.store()
+    ended = replace(load(store, name), expires=datetime.now(UTC))
+    store.put(ended.key, msgspec.json.encode(ended))
+    store.close()
+
+
+def has_looked(line: Line) -> bool:
+    try:
+        look_now(line)
+    except urllib.error.HTTPError:  # NATS is not there yet
+        return False
+    return True
 
 
 def look_now(line: Line) -> None:
