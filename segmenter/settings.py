@@ -24,4 +24,4 @@ class SegmenterSettings:
     takeover_s: float = setting(
         "SLUICE_TAKEOVER_S", "seconds without a chunk after which a camera is taken over from another segmenter", 90.0
     )
-    drain_s: float = setting("SLUICE_DRAIN_S", "seconds for the open chunks to reach the store at the end", 8.0)
+    drain_s: float = setting("SLUICE_DRAIN_S", "seconds for the open chunks to reach the store at the end", 7.0)

@@ -102,7 +102,7 @@ def test_a_network_that_swaps_and_copies_packets_costs_no_picture(clip: Path, so
     source = source_at("rtp", port, sources)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as network:
         network.bind(("127.0.0.1", 0))
-        network.settimeout(1.0)
+        network.settimeout(PATIENCE_S)
         forwarding = threading.Thread(target=_swap, args=(network, ("127.0.0.1", port)))
         with sending(clip, *H264, f"rtp://127.0.0.1:{network.getsockname()[1]}"):
             forwarding.start()
@@ -122,6 +122,7 @@ def _swap(network: socket.socket, target: tuple[str, int]) -> None:
     try:
         while True:
             data = network.recv(2048)
+            network.settimeout(1.0)  # from the first packet on, however long ffmpeg took for that
             if first or held is not None:
                 network.sendto(data, target)
                 network.sendto(held or data, target)

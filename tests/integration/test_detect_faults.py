@@ -199,6 +199,7 @@ def sabotaged(line: Line, fault: str, folder: Path) -> Iterator[None]:
     manifest = line.manifests / "detect.yaml"
     shipped, revision = manifest.read_text(), line.status()["services"]["detect"]["revision"]
     given = {"FAULT": fault, "FAULT_TIMES": "1", "FAULT_MARKS": str(folder)}
+    given["SLUICE_DETECT_LATE_S"] = "0"  # else chunks that wait long are looked at less
     [indent] = re.findall(r"^( *)env:\n", shipped, re.MULTILINE)
     lines = "".join(f"{indent}  - name: {name}\n{indent}    value: {value!r}\n" for name, value in given.items())
     text = shipped.replace("functions.detect.app", "tests.data.functions.faulty_detect")

@@ -509,7 +509,7 @@ def test_after_kill_9_the_next_up_delivers_what_was_accepted(tmp_path: Path, *, 
         local.echo("late", answers="hang,204")
         with ThreadPoolExecutor(4) as pool:
             assert set(pool.map(lambda n: local.post("late", id=str(n)), range(11))) == {202}
-        [seen] = eventually("one is at work", lambda: local.journal("late"))
+        seen = eventually("one is at work", lambda: local.journal("late"))[0]
 
         local.kill(everything=everything)
         local.start()

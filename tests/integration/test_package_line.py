@@ -13,7 +13,7 @@ from sluice.contracts.camera import Camera
 from sluice.errors import ObjectNotFoundError
 from sluice.names import parse_chunk_key
 from tests.builders import a_chunk_name
-from tests.playlists import Refreshes, read
+from tests.playlists import AGAIN, Refreshes, read
 from tests.services.line import Line, copy_manifests, eventually, needs_tools
 from tests.services.mirror import mirror
 
@@ -70,7 +70,8 @@ def test_a_player_plays_what_is_listed(packaging: Line, tmp_path: Path) -> None:
         )
 
     frames = json.loads(played.stdout)["frames"]
-    assert (played.returncode, played.stderr) == (0, "")
+    said = [line for line in played.stderr.splitlines() if AGAIN not in line]
+    assert (played.returncode, said) == (0, [])
     assert sum(each["media_type"] == "video" for each in frames) >= 140
     assert any(each["media_type"] == "audio" for each in frames)
 

@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -71,12 +72,11 @@ Answer = Callable[[socket.socket], None]
 @contextlib.contextmanager
 def peer(answer: Answer) -> Iterator[str]:
     """HOST:PORT of a server that does as it is told with each client."""
-    ended, threads = threading.Event(), list[threading.Thread]()
+    ended, threads, clients = threading.Event(), list[threading.Thread](), list[socket.socket]()
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(0.05)
 
     def serve(client: socket.socket) -> None:
-        client.settimeout(0.2)
         with client, contextlib.suppress(OSError):
             while not ended.is_set():
                 answer(client)
@@ -84,7 +84,8 @@ def peer(answer: Answer) -> Iterator[str]:
     def accept() -> None:
         while not ended.is_set():
             with contextlib.suppress(TimeoutError):
-                threads.append(threading.Thread(target=serve, args=(listener.accept()[0],)))
+                clients.append(listener.accept()[0])
+                threads.append(threading.Thread(target=serve, args=(clients[-1],)))
                 threads[-1].start()
 
     accepting = threading.Thread(target=accept)
@@ -94,6 +95,9 @@ def peer(answer: Answer) -> Iterator[str]:
     finally:
         ended.set()
         accepting.join()
+        for client in clients:
+            with contextlib.suppress(OSError):  # it is closed
+                client.shutdown(socket.SHUT_RDWR)
         for thread in threads:
             thread.join()
         listener.close()
@@ -101,11 +105,11 @@ def peer(answer: Answer) -> Iterator[str]:
 
 def says(*pieces: bytes, again: bytes = b"") -> Answer:
     """Answers once; then the same piece for ever, or the end."""
-    served_already = set[int]()
+    served_already = weakref.WeakSet[socket.socket]()
 
     def answer(client: socket.socket) -> None:
-        if client.fileno() not in served_already:
-            served_already.add(client.fileno())
+        if client not in served_already:
+            served_already.add(client)
             client.recv(4096)
             for piece in pieces:
                 client.sendall(piece)
@@ -118,8 +122,8 @@ def says(*pieces: bytes, again: bytes = b"") -> Answer:
 
 
 def says_nothing(client: socket.socket) -> None:
-    with contextlib.suppress(TimeoutError):
-        client.recv(4096)
+    if not client.recv(4096):
+        raise ConnectionAbortedError
 
 
 def http(kind: str = "video/mp2t") -> bytes:
@@ -405,13 +409,13 @@ def test_a_camera_that_hangs_is_noticed_once_its_time_is_out(clip: Path, tmp_pat
 
 
 def _and_then_nothing(piece: bytes) -> Answer:
-    said = set[int]()
+    said = weakref.WeakSet[socket.socket]()
 
     def answer(client: socket.socket) -> None:
-        with contextlib.suppress(TimeoutError):
-            if client.recv(4096) and client.fileno() not in said:
-                said.add(client.fileno())
-                client.sendall(piece)
+        says_nothing(client)
+        if client not in said:
+            said.add(client)
+            client.sendall(piece)
 
     return answer
 

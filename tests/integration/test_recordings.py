@@ -1,7 +1,6 @@
 """Recordings in a real store: the rights suffice, and a month of them makes nothing slow."""
 
 import itertools
-import os
 import statistics
 import time
 from collections.abc import Iterator
@@ -28,7 +27,6 @@ from sluice.tokens import TokenBook
 from tests.builders import NOON_MS, a_chunk_name
 from tests.recorded import record
 from tests.services.prepared import PreparedServers, both_lanes, servers
-from tests.services.usage import usage
 from tests.viewers import Viewer
 
 pytestmark = [pytest.mark.s3, pytest.mark.nats]
@@ -94,12 +92,6 @@ def an_index(hour_ms: int, first_seq: int) -> bytes:
     )
 
 
-def worked(prepared: PreparedServers) -> float:
-    """Milliseconds of CPU that this process and the store have used."""
-    assert prepared.minio.pid
-    return usage([os.getpid(), prepared.minio.pid]).cpu_s * 1000
-
-
 @pytest.fixture(scope="module")
 def month(prepared: PreparedServers) -> PreparedServers:
     """Thirty days as indexes, and the hour that goes on as 1,200 keys."""
@@ -113,26 +105,24 @@ def month(prepared: PreparedServers) -> PreparedServers:
     return prepared
 
 
+@pytest.mark.alone
 def test_a_day_of_a_months_recordings_is_shown_at_once(month: PreparedServers) -> None:
     """The timeline of 24 hours in less than 300 ms, whatever else was recorded."""
     viewer = a_viewer(month)
     first = viewer.ask(f"/api/cameras/{CAMERA}/timeline?{RANGE}")
-    took_ms, worked_ms = list[float](), list[float]()
+    took_ms = list[float]()
     for _ in range(12):
-        began, before = time.perf_counter(), worked(month)
+        began = time.perf_counter()
         viewer.ask(f"/api/cameras/{CAMERA}/timeline?{RANGE}")
         took_ms.append((time.perf_counter() - began) * 1000)
-        worked_ms.append(worked(month) - before)
 
     assert first.json
-    quickest = f"{min(took_ms):.0f} ms (median {statistics.median(took_ms):.0f} ms, work {min(worked_ms):.0f} ms)"
+    quickest = f"{min(took_ms):.0f} ms (median {statistics.median(took_ms):.0f} ms)"
     print(f"timeline of 24 h out of 30 days: {quickest}")
     assert first.json["recorded"] == [{"from": "2026-11-20T13:00:00.000Z", "to": "2026-11-21T13:00:00.000Z"}]
     assert len(first.json["buckets"]) == 288
     assert sum(each["labels"]["person"]["frames"] for each in first.json["buckets"][:-12]) == 23 * 1200 // 3 * 9
-    # On a machine that others keep busy only the work can be told from the waiting.
-    busy = os.getloadavg()[0] > 2 * (os.cpu_count() or 1)
-    assert min(worked_ms if busy else took_ms) < GOAL_MS
+    assert min(took_ms) < GOAL_MS
 
 
 def test_a_day_is_a_playlist_within_seconds(month: PreparedServers) -> None:

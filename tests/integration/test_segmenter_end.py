@@ -129,16 +129,19 @@ def test_what_a_removed_camera_left_is_uploaded_and_its_folder_removed(
         with hanging(prepared.minio):
             os.kill(process.pid, signal.SIGTERM)
             ended(process)
-        kept, before = len(list(process.spool.glob("former/*.cut"))), process.chunks("former")
+        kept = [each.name for each in process.spool.glob("former/*.cut")]
+        # MinIO may carry out the last PUT when it goes on: that chunk is stored, and kept under the same name.
+        stored = {name.key.rpartition("/")[2] for name in names_of(process.store, "former")}
+        unstored = [each for each in kept if each.removesuffix(".cut").rpartition("+")[2] not in stored]
         process.remove("former")
         process.stop()
         process.start()
 
-        process.wait_for_chunks({"former": before + kept})
+        process.wait_for_chunks({"former": len(stored) + len(unstored)})
         eventually("its folder is gone", lambda: not (process.spool / "former").exists(), within_s=10)
         eventually("no worker is left", lambda: not children(process.pid), within_s=10)
 
-    assert kept >= 1
+    assert kept
 
 
 def test_a_camera_that_is_removed_and_added_at_once_goes_on(prepared: PreparedServers, tmp_path: Path) -> None:

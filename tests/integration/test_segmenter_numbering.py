@@ -73,8 +73,8 @@ def life(minio_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             wait_for_live(process)
             wire.cut()
             wait_for_spooled(process, 4)
-            process.kill()
             life.killed_ms = time.time() * 1000
+            process.kill()
             life.drained = plant_half_written(process.spool / "gate")
             life.forget_all_but_the_newest()
             process.store.delete([state_key("segmenter", "gate")])

@@ -15,7 +15,7 @@ from sluice.contracts.camera import Camera
 from sluice.local.program import free_port
 from tests.chunks import StoredSession, checked_sessions
 from tests.payloads import Payloads, assert_gapless_part_of, payloads_of
-from tests.services.ffmpeg import Peer, ffmpeg
+from tests.services.ffmpeg import Peer, ffmpeg, listens
 from tests.services.line import eventually
 from tests.services.looped import make_clip
 from tests.services.segmenter import PUSH_KEY, SegmenterProcess, pulled, pushing, segmenter_process, segmenter_servers
@@ -114,8 +114,7 @@ def _camera(way: Way) -> Camera:
 
 
 def _listen() -> bool:
-    bound = {line.split()[1].rpartition(":")[2] for line in Path("/proc/net/udp").read_text().splitlines()[1:]}
-    return all(f"{way.port:04X}" in bound for way in WAYS if not way.is_pushed)
+    return all(listens("udp", way.port) for way in WAYS if not way.is_pushed)
 
 
 def _logs(peers: dict[str, Peer]) -> dict[str, str]:

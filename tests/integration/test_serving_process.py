@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -241,9 +241,14 @@ def sockets_of(pid: int) -> int:
     """Open ones of the process that has most."""
     most = 0
     for each in (str(pid), *Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
-        links = [str(link.readlink()) for link in Path(f"/proc/{each}/fd").iterdir() if link.is_symlink()]
-        most = max(most, sum(link.startswith("socket:") for link in links))
+        most = max(most, sum(is_socket(link) for link in Path(f"/proc/{each}/fd").iterdir()))
     return most
+
+
+def is_socket(descriptor: Path) -> bool:
+    with suppress(FileNotFoundError):  # closed meanwhile
+        return str(descriptor.readlink()).startswith("socket:")
+    return False
 
 
 def flooded(port: int, head: bytes, filler: bytes, total: int) -> bytes:

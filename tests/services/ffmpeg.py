@@ -82,14 +82,24 @@ class _Again:
 @contextlib.contextmanager
 def served(clip: Path, kind: str, *options: str, folder: Path, content_type: str = "video/mp2t") -> Iterator[str]:
     """The URL at which FFmpeg serves a looped file over HTTP."""
-    url = f"http://127.0.0.1:{program.free_port()}/live"
+    port = program.free_port()
+    url = f"http://127.0.0.1:{port}/live"
     http_options = ("-listen", "1", "-content_type", content_type)
     again = _Again((*LOOPED, "-i", clip, "-c", "copy", *options, "-f", kind, *http_options, url), folder)
     again.start()
     try:
+        # To ask by connecting would be to be its one client.
+        eventually("FFmpeg listens", lambda: listens("tcp", port))
         yield url
     finally:
         again.stop()
+
+
+def listens(protocol: str, port: int) -> bool:
+    """Whether somebody on this machine takes connections, or datagrams."""
+    waiting = {"tcp": "0A", "udp": "07"}[protocol]  # proc(5): LISTEN, and what the kernel calls CLOSE
+    lines = [line.split() for line in Path(f"/proc/net/{protocol}").read_text().splitlines()[1:]]
+    return any(line[1].endswith(f":{port:04X}") and line[3] == waiting for line in lines)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from sluice.local.program import Program, accepts_connections, free_port
 from sluice.local.tools import INSTALL, find_triton
 from sluice.local.triton import TritonPorts, assemble, forget_shared_memory, triton_program
 from tests.services.server import RunningServer, needed
+from tests.services.usage import children, text_of
 
 
 class TritonServer(RunningServer):
@@ -41,9 +42,7 @@ class TritonServer(RunningServer):
 
     def processes(self, name: str) -> list[int]:
         """The pids of what it started itself whose command holds *name*."""
-        tasks = Path(f"/proc/{self.pid}/task")
-        pids = {int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split()}
-        return [pid for pid in pids if name in Path(f"/proc/{pid}/cmdline").read_text()]
+        return [pid for pid in children(self.pid) if name in text_of(Path(f"/proc/{pid}/cmdline"))]
 
 
 @pytest.fixture(scope="session")

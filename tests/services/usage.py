@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ class Usage:
 def family(pid: int) -> list[int]:
     """The process and all that it started and that still runs."""
     found = [pid]
-    for child in _children(pid):
+    for child in children(pid):
         found += family(child)
     return found
 
@@ -57,6 +58,20 @@ def _rolled_up(process: Path, name: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(name))
 
 
-def _children(pid: int) -> Iterator[int]:
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        yield from map(int, (task / "children").read_text().split())
+def children(pid: int) -> Iterator[int]:
+    """What it has started and not waited for yet."""
+    for task in _listed(Path(f"/proc/{pid}/task")):
+        yield from map(int, text_of(task / "children").split())
+
+
+def text_of(file: Path) -> str:
+    """What a file of /proc says; nothing when its process or thread has ended meanwhile."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return file.read_text()
+    return ""
+
+
+def _listed(folder: Path) -> list[Path]:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return list(folder.iterdir())
+    return []
