@@ -24,7 +24,7 @@ from tests.services.nats import NatsServer, nats_binary
 
 pytestmark = pytest.mark.nats
 
-TIMEOUT_S = 1.0
+TIMEOUT_S = 3.0
 SOON_S = 10.0
 LOG = Stream(name="LOG", subjects=("log.*",), about="a log", max_age_s=7200, max_bytes=1 << 20)
 READER = Consumer(stream="LOG", name="reader", ack_wait_s=1)
@@ -114,7 +114,7 @@ class TestFaults:
         server.signal(signal.SIGSTOP)
         begun = time.monotonic()
 
-        with pytest.raises(UnavailableError, match="no answer within 1 s"):
+        with pytest.raises(UnavailableError, match=f"no answer within {TIMEOUT_S:g} s"):
             put(bus, "b")
         assert time.monotonic() - begun < TIMEOUT_S + 1
         server.signal(signal.SIGCONT)
