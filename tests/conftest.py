@@ -18,10 +18,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 BROWSER = Path(__file__).parent / "browser"
 
 pytest_plugins = [
+    "tests.services.line",  # the first, as the others import it
     "tests.services.minio",
     "tests.services.nats",
     "tests.services.triton",
-    "tests.services.line",
     "tests.services.rtsp",
 ]
 

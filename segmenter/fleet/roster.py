@@ -50,6 +50,7 @@ class Roster:
         self._refresh_s, self._changed = refresh_s, changed
         self._lock = threading.Lock()
         self._cameras: dict[str, Camera] = {}
+        self._told: dict[str, Camera] | None = None
         self._hinted: dict[str, Camera] = {}
         """Copies that came since the last listing began."""
         self._copied: set[str] = set()
@@ -157,11 +158,12 @@ class Roster:
         self._look.set()
 
     def _set(self, cameras: dict[str, Camera]) -> None:
-        if self.is_known and cameras == self._cameras:
-            return
-        self.is_known, self._cameras = True, cameras
-        self._remember(cameras)
-        self._changed(dict(cameras))
+        if not self.is_known or cameras != self._cameras:
+            self.is_known, self._cameras = True, cameras
+            self._remember(cameras)
+        if cameras != self._told:
+            self._changed(dict(cameras))
+            self._told = cameras  # not before: whoever failed to hear of them is told again
 
     def _remember(self, cameras: Mapping[str, Camera]) -> None:
         draft = self._cache.with_suffix(".part")

@@ -1,8 +1,8 @@
 """Somebody who reads a camera's playlists all the while, as its viewers do, and finds fault with them."""
 
+import http.client
 import re
 import threading
-import urllib.error
 import urllib.request
 from collections import defaultdict
 from collections.abc import Callable
@@ -70,7 +70,7 @@ class Judge(threading.Thread):
         try:
             with urllib.request.urlopen(f"{self._folder}/{name}", timeout=5) as answer:
                 text: str = answer.read().decode()
-        except (urllib.error.URLError, OSError):
+        except (OSError, http.client.HTTPException):
             return ""
         self._read[text] = None
         return text

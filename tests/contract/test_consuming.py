@@ -70,11 +70,15 @@ class TestConsuming:
         """Each word of progress starts the wait anew."""
         scene.put(scene.log, "a")
         subscription = scene.bus.subscribe(scene.log_reader)
+        last = time.monotonic()
         (message,) = fetch_soon(subscription)
 
         for _ in range(8):
-            assert subscription.fetch(1, wait_s=ACK_WAIT_S / 4) == []
+            came = subscription.fetch(1, wait_s=ACK_WAIT_S / 4)
+            silent_s, last = time.monotonic() - last, time.monotonic()
             message.in_progress()
+            # Where others keep us from running for so long, it rightly comes again.
+            assert not came or silent_s > ACK_WAIT_S
         message.ack()
 
     def test_a_refused_message_comes_again_at_once(self, scene: Scene) -> None:

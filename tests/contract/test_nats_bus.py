@@ -1,7 +1,6 @@
 """What only a real server shows: faults, rights, versions, and whose connection survives them."""
 
 import json
-import signal
 import socket
 import subprocess
 import sys
@@ -111,13 +110,13 @@ class TestFaults:
     def test_a_frozen_server_is_unavailable_in_time(self, server: NatsServer, bus: NatsBus) -> None:
         """It accepts what is sent and never answers; afterwards it is as if nothing had been."""
         put(bus, "a")
-        server.signal(signal.SIGSTOP)
+        server.freeze()
         begun = time.monotonic()
 
         with pytest.raises(UnavailableError, match=f"no answer within {TIMEOUT_S:g} s"):
             put(bus, "b")
         assert time.monotonic() - begun < TIMEOUT_S + 1
-        server.signal(signal.SIGCONT)
+        server.thaw()
 
         put(bus, "c")
 
@@ -126,7 +125,7 @@ class TestFaults:
         put(bus, "a")
         patient = NatsBus(server.settings(timeout_s=60))
         put(patient, "b")
-        server.signal(signal.SIGSTOP)
+        server.freeze()
         caught: list[UnavailableError] = []
 
         def publish() -> None:
@@ -148,10 +147,10 @@ class TestFaults:
         """What the server says of a fetch that was given up is no word on the one that runs."""
         subscription = bus.subscribe(READER)
         assert subscription.fetch(1, wait_s=0.2) == []
-        server.signal(signal.SIGSTOP)
+        server.freeze()
         with pytest.raises(UnavailableError, match="no answer"):
             subscription.fetch(1, wait_s=0.2)
-        server.signal(signal.SIGCONT)
+        server.thaw()
         begun = time.monotonic()
 
         assert subscription.fetch(1, wait_s=1) == []

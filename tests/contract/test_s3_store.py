@@ -25,6 +25,7 @@ from sluice.errors import ConflictError, ObjectNotFoundError, SettingsError, Sto
 from sluice.settings import StoreSettings
 from sluice.store import S3Store
 from tests.services.minio import MinioServer
+from tests.services.server import freeze
 
 pytestmark = pytest.mark.s3
 
@@ -149,7 +150,7 @@ class TestTime:
         store.put("kept", b"1")
         assert minio_server.pid
 
-        os.kill(minio_server.pid, signal.SIGSTOP)
+        freeze(minio_server.pid)
         try:
             for call in every_call(store):
                 with unavailable_in_time("timed out"):

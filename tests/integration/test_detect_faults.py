@@ -24,6 +24,7 @@ from sluice.names import ChunkName
 from tests.builders import a_chunk, a_chunk_name
 from tests.integration.test_faults import frozen
 from tests.services.line import Line, copy_manifests, eventually, needs_tools
+from tests.services.server import freeze
 
 pytestmark = [pytest.mark.line, pytest.mark.triton]
 
@@ -123,7 +124,7 @@ def lost(detecting: Line) -> list[ChunkName]:
     ping(detecting, "sweep")
 
     bridge = detecting.pid("bridge")
-    os.killpg(bridge, signal.SIGSTOP)
+    freeze(bridge, group=True)
     second = put(detecting, "lost")
     eventually("both lanes announced it", lambda: announced(detecting) >= 2, within_s=15)
     purge(detecting, "SLUICE_INTAKE")
@@ -247,7 +248,7 @@ def test_a_chunk_that_is_gone_before_its_event_leaves_nothing(detecting: Line) -
     """Neither a result nor a dead letter."""
     configured(detecting, "gone")
     bridge = detecting.pid("bridge")
-    os.killpg(bridge, signal.SIGSTOP)
+    freeze(bridge, group=True)
     chunk = put(detecting, "gone")
     detecting.store().delete([chunk.key])
     os.killpg(bridge, signal.SIGCONT)
@@ -265,7 +266,7 @@ def test_a_wiped_nats_is_filled_again_from_the_results(detecting: Line) -> None:
     assert_one_of_each(detecting, "wiped", chunks)
     nats = detecting.pid("nats-server")
 
-    os.kill(nats, signal.SIGSTOP)
+    freeze(nats)
     shutil.rmtree(detecting.state / "data" / "nats")
     os.kill(nats, signal.SIGKILL)
     eventually("the streams are there again", detecting.is_quiet, within_s=HEALED_S)

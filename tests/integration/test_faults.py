@@ -19,6 +19,7 @@ from sluice.errors import UnavailableError
 from sluice.names import ChunkName
 from tests.builders import a_chunk, a_chunk_name
 from tests.services.line import Line, eventually
+from tests.services.server import freeze
 
 pytestmark = pytest.mark.line
 
@@ -72,7 +73,7 @@ def assert_one_of_each(line: Line, camera: str, chunks: list[ChunkName]) -> None
 @contextmanager
 def frozen(pid: int, seconds: float) -> Iterator[None]:
     """The process answers nothing for *seconds*, as a hung machine does; its connections stay open."""
-    os.kill(pid, signal.SIGSTOP)
+    freeze(pid)
     thaw = threading.Timer(seconds, os.kill, (pid, signal.SIGCONT))
     thaw.start()
     try:

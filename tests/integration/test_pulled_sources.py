@@ -28,6 +28,7 @@ from tests.services.ffmpeg import LOOPED, ffmpeg, hls, served
 from tests.services.line import eventually
 from tests.services.rtsp import RtspServer, looped, rtsp_binary
 from tests.services.rtsp_udp import rtsp_over_udp
+from tests.services.server import freeze
 from tests.services.tls import make_certificate, tls_before
 
 SILENT_S = 3.0
@@ -394,7 +395,7 @@ def test_a_camera_that_hangs_is_noticed_once_its_time_is_out(clip: Path, tmp_pat
     try:
         connection = opened(server.rtsp("camera"))
         some_of(connection, 50)
-        os.kill(pid, signal.SIGSTOP)
+        freeze(pid)
         hung = time.monotonic()
         with pytest.raises(SourceError) as failed:
             some_of(connection, 10_000)

@@ -28,6 +28,7 @@ from segmenter.ingest.rtmp_flv import FlvReader, flv_reader
 from segmenter.pattern import pattern_clip
 from sluice.errors import UnavailableError
 from tests.rtmp_peer import HANDSHAKE as GREETING
+from tests.services.server import freeze
 
 PATIENCE_S: Final = 20.0
 KEYS: Final = {("gate", "gate-key"), ("door", "door-key")}
@@ -263,7 +264,7 @@ def test_a_publisher_that_falls_silent_is_given_up(door: Door, publish: Any) -> 
     reader = door.next()
     assert of_push(reader, 60)["video"]
 
-    process.send_signal(signal.SIGSTOP)
+    freeze(process.pid)
     while reader.read(65536):
         pass
 
@@ -276,7 +277,7 @@ def test_a_reader_is_interrupted_from_another_thread(door: Door, publish: Any) -
     process = publish(pattern_clip(size=(320, 180), seconds=2), "gate/gate-key", loop=True)
     reader = door.next()
     assert of_push(reader, 60)["video"]
-    process.send_signal(signal.SIGSTOP)
+    freeze(process.pid)
     timer = threading.Timer(0.2, reader.interrupt)
 
     timer.start()

@@ -14,7 +14,7 @@ from tests.chunks import names_of
 from tests.services.line import eventually
 from tests.services.prepared import PreparedServers
 from tests.services.segmenter import SegmenterProcess, pulled, segmenter_process, segmenter_servers
-from tests.services.server import RunningServer
+from tests.services.server import RunningServer, freeze
 
 pytestmark = [pytest.mark.s3, pytest.mark.nats]
 
@@ -34,7 +34,7 @@ def hanging(*servers: RunningServer) -> Iterator[None]:
     """They take connections and answer nothing."""
     pids = [each._process.pid for each in servers if each._process]
     for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+        freeze(pid)
     try:
         yield
     finally:

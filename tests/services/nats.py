@@ -1,6 +1,7 @@
 """A real NATS server for tests, with JetStream as the local runtime configures it."""
 
 import shutil
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from sluice.local import program
 from sluice.local.nats import NatsUser, nats_config, nats_program, reload_config
 from sluice.local.tools import find_nats_server
 from sluice.settings import BusSettings
-from tests.services.server import RunningServer, needed
+from tests.services.server import RunningServer, freeze, needed
 
 
 class NatsServer(RunningServer):
@@ -52,10 +53,15 @@ class NatsServer(RunningServer):
         text = nats_config(port=self._port, monitor_port=self._monitor_port, store=self._store, users=[admin, *users])
         self._config.write_text(text, "utf-8")
 
-    def signal(self, number: int) -> None:
-        """Send it a signal, such as SIGSTOP."""
-        if self._process:
-            self._process.send_signal(number)
+    def freeze(self) -> None:
+        """It takes what is sent and answers nothing."""
+        assert self._process
+        freeze(self._process.pid)
+
+    def thaw(self) -> None:
+        """As if nothing had been."""
+        assert self._process
+        self._process.send_signal(signal.SIGCONT)
 
     def wipe(self) -> None:
         """Start it again with nothing in it."""

@@ -1,6 +1,7 @@
 """A real server for tests: the same start, stop and kill whichever it is."""
 
 import os
+import signal
 from pathlib import Path
 from subprocess import Popen
 from typing import ClassVar
@@ -9,6 +10,8 @@ import pytest
 
 from sluice.local import program
 from sluice.local.program import Program
+from tests.services.line import eventually
+from tests.services.usage import text_of
 
 
 class RunningServer:
@@ -42,6 +45,21 @@ class RunningServer:
         """End it properly and start it again."""
         self.stop()
         self.start()
+
+
+def freeze(pid: int, *, group: bool = False) -> None:
+    """Stop a process, or the group that it leads, as a machine that hangs; SIGCONT lets it go on.
+
+    Returns when it has stopped: one of its threads takes the signal, and the others may answer until it does.
+    """
+    (os.killpg if group else os.kill)(pid, signal.SIGSTOP)
+    tasks = Path(f"/proc/{pid}/task")
+    eventually(f"{pid} has stopped", lambda: all(_has_stopped(each / "stat") for each in tasks.iterdir()), within_s=10)
+
+
+def _has_stopped(stat: Path) -> bool:
+    # proc(5): behind the name in brackets; a thread that has ended answers nothing either.
+    return text_of(stat).rpartition(")")[2].split()[:1] in ([], ["T"], ["t"], ["Z"], ["X"])
 
 
 def needed(found: Path | None, missing: str) -> Path:

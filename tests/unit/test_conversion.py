@@ -29,6 +29,14 @@ VIDEO = {"mjpeg": "mjpeg", "mpeg4": "mpeg4", "vp9": "vp9"}
 Packets = list[AnyPacket]
 
 
+@pytest.fixture(autouse=True)
+def _no_time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture that took long would cost the next one, however much else this machine has to do."""
+    defaults = transcoding.Pictures.__init__.__kwdefaults__
+    assert defaults
+    monkeypatch.setitem(defaults, "clock", lambda: 0.0)
+
+
 class Given:
     """A connection to a file; *change* takes its packets and gives those that arrive."""
 

@@ -13,6 +13,7 @@ from sluice.contracts.detection import DetectedObject, FrameObjects, ObjectsDete
 from sluice.contracts.envelope import Event
 from sluice.testing.bus import MemoryBus
 from tests.builders import NOON_MS, a_chunk_name, a_chunk_ref, a_chunk_stored, an_inspection
+from tests.services.line import eventually
 from tests.viewers import Gateway, Viewer
 
 S = 1000
@@ -226,16 +227,21 @@ def live() -> Gateway:
     return Gateway(settings=GatewaySettings(stream_s=0.6, heartbeat_s=0.1))
 
 
+def published_when_followed(bus: MemoryBus, event: Event[Any]) -> None:
+    eventually("somebody follows", lambda: any("follow-" in name for name in bus._consumers))
+    published(bus, event)
+
+
 def test_events_come_as_they_are_published(live: Gateway) -> None:
     """Not what was before, and the whole event."""
     published(live.bus, detected("gate", start_ms=NOON_MS - 2 * S))
     event = detected("gate", "person", seq=2)
-    later = threading.Timer(0.2, published, (live.bus, event))
-    later.start()
+    followed = threading.Thread(target=published_when_followed, args=(live.bus, event))
+    followed.start()
 
     found = follow(live.viewer())
 
-    later.join()
+    followed.join()
     assert [each["id"] for each in found] == [event.id]
     assert found[0]["data"]["frames"][0]["objects"][0]["label"] == "person"
 

@@ -284,9 +284,8 @@ def test_a_bug_in_what_follows_does_not_end_the_listing(line: Line, caplog: pyte
     roster = Roster(line.store, line.bus, cache=line.cache, refresh_s=0.01, changed=changed)
     line.rosters.append(roster)
     roster.start()
-    line.save(YARD)
 
-    line.until(GATE, YARD)
+    line.until(GATE)
 
 
 def test_a_cache_that_cannot_be_written_is_a_warning(line: Line) -> None:

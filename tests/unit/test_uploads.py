@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from segmenter.fleet.uploads import Uploads
+from tests.services.line import eventually
 
 LONG_S = 10.0
 
@@ -75,7 +76,8 @@ def test_those_that_are_due_first_come_first() -> None:
     """One thread: the order is that of the times, whatever the order of adding."""
     order: list[str] = []
     held, done = threading.Event(), threading.Event()
-    uploads = Uploads(threads=1)
+    now = [0.0]
+    uploads = Uploads(threads=1, now=lambda: now[0])
 
     class Noted:
         def __init__(self, name: str, first_s: float) -> None:
@@ -96,6 +98,9 @@ def test_those_that_are_due_first_come_first() -> None:
     for name, first_s in (("late", 0.03), ("early", 0.01), ("middle", 0.02)):
         uploads.add(name, Noted(name, first_s))
     held.set()
+    entries = uploads._entries
+    eventually("each waits", lambda: all((entries[name].due or 0) > 0 for name in ("late", "early", "middle")))
+    now[0] = 1.0
 
     assert done.wait(LONG_S)
     assert order == ["early", "middle", "late"]
@@ -151,6 +156,7 @@ def test_removing_waits_for_the_step_that_runs(uploads: Uploads) -> None:
     gate.wait_for(1)
     removing = threading.Thread(target=uploads.remove, args=["gate"])
     removing.start()
+    eventually("it is asked for", lambda: "gate" not in uploads._entries)
 
     assert removing.is_alive()
     held.set()
