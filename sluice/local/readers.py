@@ -66,9 +66,9 @@ class Readers:
         server, monitor = self._runtime.parts[self._runtime.plan.nats.name], self._runtime.state.port("nats-monitor")
         # A signal to one that is not ready yet would end it; the file is what it reads then.
         pid = server.pid if server.is_ready.is_set() else None
-        if pid and self._loaded is None:
-            # It has read the file as it was before we wrote any reader into it.
-            self._loaded = self._file_and_digest(monitor)
+        if self._loaded is None:
+            # It has read the file as it was before we wrote any reader into it; one that is starting, who knows.
+            self._loaded = self._file_and_digest(monitor) if pid else ("", "")
         write_nats_config(self._runtime.state, self._runtime.secrets, readers=users)
         # One that was started again has read the file already: to read it once more would only turn clients away.
         if pid and self._file_and_digest(monitor) != self._loaded:
