@@ -85,8 +85,11 @@ def test_a_long_outage_costs_the_oldest() -> None:
     bus.available = True
     herald.end(timeout_s=LONG_S)
 
+    told = details(bus)
     assert herald.lost == 7
-    assert details(bus) == [str(number) for number in range(7, MOST + 7)]
+    assert told[-MOST:] == [str(number) for number in range(7, MOST + 7)]
+    # One may have been on its way when it gave way to newer ones, and arrived all the same.
+    assert len(told) <= MOST + 1
 
 
 def test_the_same_event_has_the_same_id() -> None:
