@@ -20,7 +20,7 @@ from sluice.topology import CAMERAS
 from tests.chunks import checked_sessions, names_of
 from tests.services.line import eventually
 from tests.services.prepared import PreparedServers
-from tests.services.recording import PATTERN, assert_gapless, assert_undisturbed, offline_reasons
+from tests.services.recording import PATTERN, Witness, assert_gapless, assert_undisturbed, offline_reasons
 from tests.services.segmenter import SegmenterProcess, pulled, segmenter_process, segmenter_servers
 
 pytestmark = [pytest.mark.s3, pytest.mark.nats]
@@ -51,12 +51,18 @@ def recording(prepared: PreparedServers, tmp_path_factory: pytest.TempPathFactor
         yield process
 
 
+@pytest.fixture(scope="module")
+def witness(prepared: PreparedServers) -> Iterator[Witness]:
+    with Witness(prepared.store("admin")) as witness:
+        yield witness
+
+
 @pytest.fixture
-def process(recording: SegmenterProcess) -> Iterator[SegmenterProcess]:
+def process(witness: Witness, recording: SegmenterProcess) -> Iterator[SegmenterProcess]:
     """The same; after each test, nothing has happened to the neighbour."""
     yield recording
     recording.wait_for_chunks({"neighbour": recording.chunks("neighbour") + 1})
-    assert_undisturbed(recording.store, "neighbour", chunk_s=CHUNK_S, until_ms=time.time() * 1000)
+    assert_undisturbed(recording.store, "neighbour", chunk_s=CHUNK_S, until_ms=time.time() * 1000, witness=witness)
 
 
 def change(prepared: PreparedServers, process: SegmenterProcess, name: str, **changes: Any) -> None:
