@@ -6,7 +6,6 @@ import http.server
 import itertools
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import threading
@@ -25,7 +24,6 @@ from sluice.errors import ConflictError, ObjectNotFoundError, SettingsError, Sto
 from sluice.settings import StoreSettings
 from sluice.store import S3Store
 from tests.services.minio import MinioServer
-from tests.services.server import freeze
 
 pytestmark = pytest.mark.s3
 
@@ -148,15 +146,14 @@ class TestTime:
         """Also on connections that were open before; when it wakes, the same object works."""
         store = S3Store(minio_server.settings(bucket, timeout_s=TIMEOUT_S))
         store.put("kept", b"1")
-        assert minio_server.pid
 
-        freeze(minio_server.pid)
+        minio_server.freeze()
         try:
             for call in every_call(store):
                 with unavailable_in_time("timed out"):
                     call()
         finally:
-            os.kill(minio_server.pid, signal.SIGCONT)
+            minio_server.thaw()
 
         assert eventually(lambda: store.get("kept").body == b"1")
         store.close()

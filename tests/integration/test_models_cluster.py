@@ -17,7 +17,7 @@ from sluice.local.triton import IMAGE, TritonPorts, forget_shared_memory, triton
 from sluice.models import repository
 from sluice.models.added import add_model
 from tests.data.models import tiny
-from tests.services.server import freeze, needed
+from tests.services.server import needed
 from tests.services.triton import TritonServer
 
 MANIFEST = ROOT / "infra" / "triton" / "triton.yaml"
@@ -85,7 +85,7 @@ def test_a_dead_model_process_ends_the_pod(pod: Pod) -> None:
 @pytest.mark.triton
 def test_a_server_that_does_not_answer_ends_the_pod(pod: Pod) -> None:
     """It accepts and says nothing: nobody else would notice."""
-    freeze(pod.server.pid)
+    pod.server.freeze()
 
     assert not pod.lives()
 

@@ -14,7 +14,8 @@ from tests.chunks import names_of
 from tests.services.line import eventually
 from tests.services.prepared import PreparedServers
 from tests.services.segmenter import SegmenterProcess, pulled, segmenter_process, segmenter_servers
-from tests.services.server import RunningServer, freeze
+from tests.services.server import RunningServer
+from tests.services.usage import children
 
 pytestmark = [pytest.mark.s3, pytest.mark.nats]
 
@@ -32,19 +33,13 @@ def prepared(minio_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 @contextmanager
 def hanging(*servers: RunningServer) -> Iterator[None]:
     """They take connections and answer nothing."""
-    pids = [each._process.pid for each in servers if each._process]
-    for pid in pids:
-        freeze(pid)
+    for each in servers:
+        each.freeze()
     try:
         yield
     finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
-
-
-def children(pid: int) -> list[int]:
-    """Of a process, that still run."""
-    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()]
+        for each in servers:
+            each.thaw()
 
 
 def ended(process: SegmenterProcess) -> tuple[float, int]:
@@ -66,7 +61,7 @@ def test_with_store_and_nats_hanging_it_ends_in_ten_seconds(prepared: PreparedSe
     with segmenter_process(prepared, tmp_path) as process:
         process.save(pulled("hangs", PATTERN, target_s=1))
         process.wait_for_chunks({"hangs": 2})
-        workers = children(process.pid)
+        workers = list(children(process.pid))
         with hanging(prepared.minio, prepared.nats):
             os.kill(process.pid, signal.SIGTERM)
             os.kill(process.pid, signal.SIGTERM)
@@ -90,7 +85,7 @@ def test_a_worker_that_is_starting_ends_too(prepared: PreparedServers, tmp_path:
     """The signal comes before it listens."""
     with segmenter_process(prepared, tmp_path) as process:
         process.save(pulled("starts", PATTERN))
-        workers = eventually("a worker is being started", lambda: children(process.pid), within_s=10)
+        workers = eventually("a worker is being started", lambda: list(children(process.pid)), within_s=10)
 
         os.kill(process.pid, signal.SIGTERM)
         took_s, status = ended(process)
@@ -105,7 +100,7 @@ def test_workers_outlive_their_supervisor_just_long_enough(prepared: PreparedSer
     with segmenter_process(prepared, tmp_path) as process:
         process.save(pulled("orphan", PATTERN, target_s=1))
         process.wait_for_chunks({"orphan": 2})
-        workers = children(process.pid)
+        workers = list(children(process.pid))
 
         os.kill(process.pid, signal.SIGKILL)
 
@@ -139,7 +134,8 @@ def test_what_a_removed_camera_left_is_uploaded_and_its_folder_removed(
 
         process.wait_for_chunks({"former": len(stored) + len(unstored)})
         eventually("its folder is gone", lambda: not (process.spool / "former").exists(), within_s=10)
-        eventually("no worker is left", lambda: not children(process.pid), within_s=10)
+        eventually("no worker is left", lambda: not list(children(process.pid)), within_s=10)
+        assert process.cameras() == {}, "it goes on without any"
 
     assert kept
 

@@ -20,6 +20,7 @@ from sluice import events
 from sluice.lingering import LINGER_S
 from sluice.local.program import Program, free_port, kill, start, wait_ready
 from tests.builders import a_chunk_stored
+from tests.services.usage import children
 
 ROOT = Path(__file__).parent.parent.parent
 HEADERS, BODY = events.to_http(a_chunk_stored())
@@ -240,7 +241,7 @@ def test_a_client_does_not_say_where_the_app_is_mounted(slow: Slow) -> None:
 def sockets_of(pid: int) -> int:
     """Open ones of the process that has most."""
     most = 0
-    for each in (str(pid), *Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
+    for each in (pid, *children(pid)):
         most = max(most, sum(is_socket(link) for link in Path(f"/proc/{each}/fd").iterdir()))
     return most
 

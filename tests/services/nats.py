@@ -1,7 +1,6 @@
 """A real NATS server for tests, with JetStream as the local runtime configures it."""
 
 import shutil
-import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from sluice.local import program
 from sluice.local.nats import NatsUser, nats_config, nats_program, reload_config
 from sluice.local.tools import find_nats_server
 from sluice.settings import BusSettings
-from tests.services.server import RunningServer, freeze, needed
+from tests.services.server import RunningServer, needed
 
 
 class NatsServer(RunningServer):
@@ -52,16 +51,6 @@ class NatsServer(RunningServer):
         admin = NatsUser(name=self.admin_user, password=self.admin_password)
         text = nats_config(port=self._port, monitor_port=self._monitor_port, store=self._store, users=[admin, *users])
         self._config.write_text(text, "utf-8")
-
-    def freeze(self) -> None:
-        """It takes what is sent and answers nothing."""
-        assert self._process
-        freeze(self._process.pid)
-
-    def thaw(self) -> None:
-        """As if nothing had been."""
-        assert self._process
-        self._process.send_signal(signal.SIGCONT)
 
     def wipe(self) -> None:
         """Start it again with nothing in it."""

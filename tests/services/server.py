@@ -41,6 +41,16 @@ class RunningServer:
             program.kill(self._process)
             self._process = None
 
+    def freeze(self) -> None:
+        """It takes what is sent and answers nothing."""
+        assert self._process
+        freeze(self._process.pid)
+
+    def thaw(self) -> None:
+        """As if nothing had been."""
+        assert self._process
+        self._process.send_signal(signal.SIGCONT)
+
     def restart(self) -> None:
         """End it properly and start it again."""
         self.stop()
