@@ -1,10 +1,13 @@
 """Real services as fixtures: a missing one is skipped by name on a laptop, and fails in CI."""
 
+import os
 import signal
 from pathlib import Path
 
 import hypothesis
 import pytest
+
+from tests import scratch
 
 # A busy machine is no fault of what is tested.
 hypothesis.settings.register_profile(
@@ -15,6 +18,10 @@ hypothesis.settings.load_profile("busy")
 # Who starts this in the background of a script has SIGINT ignored, and so would have all that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# pytest's own name for where its folders are; whoever sets it has chosen already.
+if memory := scratch.in_memory():
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
+
 BROWSER = Path(__file__).parent / "browser"
 
 pytest_plugins = [
@@ -24,6 +31,11 @@ pytest_plugins = [
     "tests.services.triton",
     "tests.services.rtsp",
 ]
+
+
+def pytest_report_header() -> str:
+    """What a slow run was slowed by is asked first."""
+    return f"servers' files: {os.environ.get('PYTEST_DEBUG_TEMPROOT', 'on disk; in memory nothing waits for it')}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -14,7 +14,7 @@ import pytest
 from tests.chunks import checked_sessions
 from tests.services import odd_cameras
 from tests.services.prepared import PreparedServers
-from tests.services.recording import PATTERN, assert_undisturbed, offline_reasons, recorded, told
+from tests.services.recording import PATTERN, Witness, assert_undisturbed, offline_reasons, recorded, told
 from tests.services.relay import Relay, relay
 from tests.services.segmenter import SegmenterProcess, pulled, segmenter_process, segmenter_servers
 
@@ -40,6 +40,7 @@ class Scene:
 
     process: SegmenterProcess
     prepared: PreparedServers
+    witness: Witness
     said: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Of a camera, when it was refused."""
     struck_ms: float = 0
@@ -68,8 +69,9 @@ def scene(prepared: PreparedServers, tmp_path_factory: pytest.TempPathFactory) -
         relay(f"{url}/live") as (dying, dying_url),
         relay(f"{url}/live") as (stalling, stalling_url),
         segmenter_process(prepared, tmp_path_factory.mktemp("faults"), {"SLUICE_SILENT_S": SILENT_S}) as process,
+        Witness(prepared.store("admin")) as witness,
     ):
-        scene = Scene(process=process, prepared=prepared)
+        scene = Scene(process=process, prepared=prepared, witness=witness)
         process.save(
             pulled("neighbour", PATTERN, target_s=CHUNK_S),
             pulled("dying", dying_url, target_s=1),
@@ -106,7 +108,9 @@ def _offline(name: str, said: dict[str, dict[str, Any]]) -> dict[str, Any] | Non
 
 def test_other_cameras_of_the_same_worker_notice_nothing(scene: Scene) -> None:
     """No gap, no new session, and no chunk late, whatever happens next door."""
-    assert_undisturbed(scene.process.store, "neighbour", chunk_s=CHUNK_S, until_ms=scene.over_ms)
+    store, witness = scene.process.store, scene.witness
+
+    assert_undisturbed(store, "neighbour", chunk_s=CHUNK_S, until_ms=scene.over_ms, witness=witness)
 
 
 @pytest.mark.parametrize(("name", "reasons"), [("dying", {"ended", "unreachable"}), ("stalling", {"silent"})])
@@ -165,6 +169,7 @@ def test_a_killed_worker_is_back_within_two_seconds_and_nobody_else_notices(mini
     with (
         segmenter_servers(minio_binary, tmp_path) as prepared,
         segmenter_process(prepared, tmp_path, {"SLUICE_CAMERAS_A_WORKER": 2}) as process,
+        Witness(prepared.store("admin")) as witness,
     ):
         process.save(*(pulled(name, PATTERN, target_s=CHUNK_S) for name in names))
         process.wait_for_chunks(dict.fromkeys(names, 2))
@@ -184,7 +189,7 @@ def test_a_killed_worker_is_back_within_two_seconds_and_nobody_else_notices(mini
 
         assert len(hit) == len(spared) == 2
         for name in spared:
-            assert_undisturbed(process.store, name, chunk_s=CHUNK_S, until_ms=over_ms)
+            assert_undisturbed(process.store, name, chunk_s=CHUNK_S, until_ms=over_ms, witness=witness)
         for name in hit:
             _, resumed = checked_sessions(process.store, name)
             assert resumed.chunks[0].name.start_ms - killed_ms < 2000

@@ -16,7 +16,7 @@ from tests.chunks import check_order, checked_sessions, names_of
 from tests.services import odd_cameras
 from tests.services.line import eventually
 from tests.services.prepared import PreparedServers
-from tests.services.recording import PATTERN, Told, assert_gapless, assert_undisturbed, recorded, told
+from tests.services.recording import PATTERN, Told, Witness, assert_gapless, assert_undisturbed, recorded, told
 from tests.services.relay import Relay, relay
 from tests.services.segmenter import SegmenterProcess, pulled, segmenter_process, segmenter_servers
 
@@ -39,6 +39,8 @@ class Outages:
     storeless: PreparedServers
     without_nats: SegmenterProcess
     natsless: PreparedServers
+    witness: Witness
+    """Of the second's store."""
     store: Relay
     began_ms: float
     over_ms: float
@@ -58,6 +60,7 @@ def outages(minio_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         relay(f"{url}/live") as (camera, camera_url),
         segmenter_process(storeless, one, {"SLUICE_S3_URL": store_url, "SLUICE_SPOOL_MAX_BYTES": SPOOL}) as spooling,
         segmenter_process(natsless, two, {"SLUICE_NATS_URL": nats_url}) as silent,
+        Witness(natsless.store("admin")) as witness,
     ):
         spooling.save(pulled("gate", f"{PATTERN}&audio=0", target_s=1), pulled("fat", FAT, target_s=1))
         silent.save(pulled("gate", PATTERN, target_s=CHUNK_S), pulled("dying", camera_url, target_s=1))
@@ -81,6 +84,7 @@ def outages(minio_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
             storeless=storeless,
             without_nats=silent,
             natsless=natsless,
+            witness=witness,
             store=store,
             began_ms=began_ms,
             over_ms=over_ms,
@@ -148,7 +152,9 @@ def test_what_follows_dropped_chunks_is_a_session_of_its_own(outages: Outages) -
 
 def test_without_nats_chunks_are_stored_as_ever(outages: Outages) -> None:
     """NATS is a messenger, the bucket is memory."""
-    assert_undisturbed(outages.without_nats.store, "gate", chunk_s=CHUNK_S, until_ms=outages.over_ms)
+    store, witness = outages.without_nats.store, outages.witness
+
+    assert_undisturbed(store, "gate", chunk_s=CHUNK_S, until_ms=outages.over_ms, witness=witness)
 
 
 def test_events_that_nats_missed_arrive_when_it_is_back(outages: Outages) -> None:
