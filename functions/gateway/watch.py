@@ -19,7 +19,7 @@ BUILT: Final = "hls.mjs"
 FILES: Final = {
     "sluice.css": "text/css; charset=utf-8",
     **dict.fromkeys(
-        ("watch.mjs", "player.mjs", "overlay.mjs", "detections.mjs", "feed.mjs", "clock.mjs", BUILT),
+        ("watch.mjs", "player.mjs", "pace.mjs", "overlay.mjs", "detections.mjs", "feed.mjs", "clock.mjs", BUILT),
         "text/javascript; charset=utf-8",
     ),
 }

@@ -20,6 +20,8 @@ pytestmark = [pytest.mark.line, pytest.mark.triton]
 LIVE_S = 60
 OUTAGE_S = 15
 STALL_S = 0.5
+USUAL_S = 8
+"""How far behind the page stays: two target durations."""
 PLAIN_LATENCY_S = 16
 """Of a player that stays three target durations behind, as they do unless told."""
 LIVE = "live-4.m3u8"
@@ -97,7 +99,10 @@ def test_the_latency_shown_is_the_picture_s_age(watched: Watched) -> None:
 
 
 def test_it_goes_on_after_the_camera_was_away(watched: Watched, unaided: Watched, watching: Line) -> None:
-    """A new session: what is shown comes from it, and nobody touched the page."""
+    """A new session: what is shown comes from it, and nobody touched the page.
+
+    The break has eaten of what was loaded ahead; the page makes that up, unnoticed.
+    """
     before = session_of(watching)
     change(watching, CAMERA, paused=True)
     watched.rest(3)
@@ -110,6 +115,7 @@ def test_it_goes_on_after_the_camera_was_away(watched: Watched, unaided: Watched
     assert watched.text("state") == "live"
     assert watched.plays(within_s=2) < 2
     assert [each for each in watched.looks(3) if each.age_s < 4 * CHUNK_S]
+    watched.until("a late chunk finds a reserve again", lambda: watched.latency_s() >= USUAL_S - 1, within_s=60)
     assert watched.problems() == []
     unaided.plays(within_s=20)
 

@@ -75,3 +75,23 @@ def test_it_needs_no_mouse(link: Callable[[str], str], chromium: Browser) -> Non
     page.plays()
     assert focused == ["play", "live", "boxes", "sound", "full"]
     assert without == "false"
+
+
+def test_the_pace_makes_up_what_is_missing(link: Callable[[str], str], chromium: Browser) -> None:
+    """Nobody sees a tenth; a little off is right, and nothing is gained by hurrying to where there is no more."""
+    page = opened(chromium, link(f"watch/{CAMERA}"))
+    module = "given => import(new URL('../page/pace.mjs', location.href)).then(found => given.map(found.rateFor))"
+    cases = {
+        (8, 5): 1,
+        (8.9, 5): 1,
+        (7.1, 5): 1,
+        (9.5, 5): 1.05,
+        (11, 5): 1.1,
+        (11, 1): 1,
+        (6.5, 4): 0.95,
+        (3, 1): 0.9,
+    }
+
+    rates = page.page.evaluate(module, [{"latency": late, "target": 8, "ahead": ahead} for late, ahead in cases])
+
+    assert rates == pytest.approx(list(cases.values()))

@@ -1,6 +1,7 @@
 // A live picture that goes on whatever happens: hls.js, told to be patient, and watched in case it is stuck.
 
 import Hls from "./hls.mjs";
+import { rateFor } from "./pace.mjs";
 
 const RETRY_MS = 1_000;
 const STUCK_MS = 8_000;
@@ -22,8 +23,10 @@ const times = { maxTimeToFirstByteMs: 5_000, maxLoadTimeMs: 10_000 };
 const CONFIG = {
   liveSyncDurationCount: SYNC_COUNT,
   liveMaxLatencyDurationCount: MOST_COUNT,
-  // What a short break has cost is caught up, unnoticed.
-  maxLiveSyncPlaybackRate: 1.1,
+  // The pace is ours: hls.js only ever goes faster, and a camera's break takes the reserve away for good (#keepPace).
+  maxLiveSyncPlaybackRate: 1,
+  // Each stop of the picture would move the mark, up to where it jumps; our pace brings the reserve back instead.
+  liveSyncOnStallIncrease: 0,
   // What is there is fMP4 already: a worker would have nothing to do.
   enableWorker: false,
   backBufferLength: 30,
@@ -49,7 +52,10 @@ export class Player {
 
   start() {
     this.#open();
-    setInterval(() => this.#watch(), 250);
+    setInterval(() => {
+      this.#watch();
+      this.#keepPace();
+    }, 250);
     this.video.addEventListener("ended", () => this.#open());
   }
 
@@ -122,6 +128,15 @@ export class Player {
       return;
     }
     setTimeout(() => hls === this.#hls && this.#open(), RETRY_MS);
+  }
+
+  #keepPace() {
+    const { latency, targetLatency } = this.#hls ?? {};
+    if (!latency || !targetLatency) return;
+    const { buffered, currentTime, playbackRate } = this.video;
+    const ahead = buffered.length ? buffered.end(buffered.length - 1) - currentTime : 0;
+    const rate = rateFor({ latency, target: targetLatency, ahead });
+    if (rate !== playbackRate) this.video.playbackRate = rate;
   }
 
   /** Go over a hole where a chunk is missing, and begin anew when the picture stands still though there is more. */
