@@ -103,6 +103,11 @@ class Converted:
         return 0.0 if self._becomes else self._inner.gather_s
 
     @property
+    def segmented(self) -> bool:
+        """As the source's own."""
+        return getattr(self._inner, "segmented", False)
+
+    @property
     def transcoding(self) -> str | None:
         """As in `mjpeg -> h264, pcm_alaw -> aac`."""
         return ", ".join(f"{name} -> {becomes}" for name, becomes in self._becomes.items()) or None

@@ -33,6 +33,7 @@ class Cutter:
         self._because = "connected"
         self._tracks: SourceTracks | None = None
         self._stamps: Stamps | None = None
+        self._segmented = False
         self._session: Session | None = None
 
     @property
@@ -40,10 +41,10 @@ class Cutter:
         """How far the camera's clock has moved against ours in this session."""
         return self._session.timeline.error_s if self._session else 0.0
 
-    def connect(self, tracks: SourceTracks) -> list[CutChunk]:
-        """Take the tracks of a new connection; returns what the former one left."""
+    def connect(self, tracks: SourceTracks, *, segmented: bool = False) -> list[CutChunk]:
+        """Take the tracks of a new connection, *segmented* as Timeline has it; returns what the former one left."""
         left = self._ended("connected")
-        self._tracks = tracks
+        self._tracks, self._segmented = tracks, segmented
         self._stamps = Stamps(tracks.video_time_base, tracks.audio_time_base, self.counts)
         return left
 
@@ -125,7 +126,7 @@ class Cutter:
     def _begin(self, keyframe: AnyPacket, received: float) -> None:
         if self._tracks is None:
             return
-        timeline = Timeline(epoch_s=self._epoch_s, floor_ms=self._floor_ms)
+        timeline = Timeline(epoch_s=self._epoch_s, floor_ms=self._floor_ms, segmented=self._segmented)
         self._session = Session(
             keyframe, self._tracks, timeline=timeline, numbers=self._numbers, because=self._because, counts=self.counts
         )

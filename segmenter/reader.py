@@ -152,7 +152,7 @@ class Reader:
                 self._since = self._now()
                 self._report.connections += 1
                 self._report.transcoding = connection.transcoding
-                self._sink.cut(self._cutter.connect(tracks))
+                self._sink.cut(self._cutter.connect(tracks, segmented=getattr(connection, "segmented", False)))
             self._read(connection)
         finally:
             self._counted = (self._of_connections(), None)

@@ -24,7 +24,10 @@ class SourceError(SluiceError):
 
 
 class Connection(Protocol):
-    """A source that is open. One thread reads; close() is its last call."""
+    """A source that is open. One thread reads; close() is its last call.
+
+    Where media is fetched some seconds at a time it has an attribute `segmented` that is true.
+    """
 
     @property
     def container(self) -> Any:

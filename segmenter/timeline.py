@@ -15,9 +15,11 @@ WINDOW_S: Final = 60.0
 SLEW: Final = 500e-6
 """Wall seconds that may be put in or left out per second of media."""
 MAX_ERROR_S: Final = 1.0
-"""How far tfdt and wall time may part within a session."""
+"""How far tfdt and wall time may part within a session; of segmented media, beyond what lateness varies by."""
 SETTLE_S: Final = 2.0
 """Servers send what they have kept (a GOP, some HLS segments) at once; while that lasts every packet looks late."""
+LONGEST_SEGMENT_S: Final = 20.0
+"""Of a playlist's (Apple asks for 6, RFC 8216 names no limit), with the wait for the next reading of the list."""
 LEAP_S: Final = 0.5
 """A minimum that one packet moves as far has not drifted."""
 STEP_S: Final = 0.5
@@ -100,11 +102,17 @@ class Placed:
 class Timeline:
     """The clocks of one session: saw() each video packet, place() each chunk, in order."""
 
-    def __init__(self, *, epoch_s: float, floor_ms: int = 0) -> None:
-        """No chunk starts before *floor_ms*, the end of the chunk before the session."""
+    def __init__(self, *, epoch_s: float, floor_ms: int = 0, segmented: bool = False) -> None:
+        """No chunk starts before *floor_ms*, the end of the chunk before the session.
+
+        *segmented*: it is fetched some seconds at a time, whenever a list is read again (HLS). How late media is then
+        depends on when that is, and wanders by up to a segment though nobody's clock does.
+        """
         self._epoch_s = epoch_s
         self._floor_ms = floor_ms
         self._delays = SlidingMinimum(WINDOW_S)
+        self._advances = SlidingMinimum(WINDOW_S) if segmented else None
+        """The same with the sign changed: the least of them is the most that anything was late."""
         self._first: float | None = None
         self._delay: float | None = None
         self._anchor: float | None = None
@@ -119,13 +127,16 @@ class Timeline:
 
     def saw(self, received: float, media: float) -> Verdict | None:
         """Take a packet: monotonic receive time and media time, in decoding order, both in seconds."""
-        before = self._delay
-        self._delay = self._delays.add(received, received - media)
+        before, late = self._delay, received - media
+        self._delay = self._delays.add(received, late)
+        most = MAX_ERROR_S
+        if self._advances is not None:
+            most += min(-self._advances.add(received, -late) - self._delay, LONGEST_SEGMENT_S)
         if self._first is None:
             self._first = received
         self.settled = self.settled or received - self._first >= SETTLE_S
         error = self.error_s
-        if before is None or abs(error) <= MAX_ERROR_S:
+        if before is None or abs(error) <= most:
             return None
         leap = self._delay - before
         reason = "drift" if abs(leap) < LEAP_S else "stall" if leap > 0 else "jump"

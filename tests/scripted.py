@@ -44,6 +44,7 @@ class Played:
     """A connection that gives the clip's packets, each after *arrive* was asked."""
 
     transcoding = None
+    segmented = False
 
     def __init__(self, arrive: Callable[[int], None] = lambda _: None, *, gather_s: float = 0.0) -> None:
         self.gather_s = gather_s

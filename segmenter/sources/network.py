@@ -168,6 +168,7 @@ class NetworkConnection:
         self._input, self._address, self._stopped, self._silent_s = container, address, stopped, silent_s
         self._seen = 0.0
         self._chosen = Chosen(container, address)
+        self.segmented = container.format.name == "hls"
         # JPEGs in HTTP have no time of their own: theirs is when they come.
         self._timeless = container.format.name == "mpjpeg"
         self.gather_s = 0.0 if self._timeless else gather_s

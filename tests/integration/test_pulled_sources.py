@@ -16,6 +16,7 @@ from typing import Any
 import av
 import pytest
 
+from segmenter.conversion import converted
 from segmenter.pattern import pattern_clip
 from segmenter.source import Connection, SourceError
 from segmenter.sources import network
@@ -206,9 +207,10 @@ def test_mp4_without_an_end_is_read_in_pieces(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_playlist_is_followed(clip: Path, tmp_path: Path) -> None:
-    """HLS: over the edge of its segments."""
+    """HLS: over the edge of its segments, and it is known that it comes in such."""
     with hls(clip, folder=tmp_path) as url:
         connection = opened(url)
+        segmented = [getattr(each, "segmented", False) for each in (connection, converted(connection, audio=False))]
         packets = some_of(connection, 130)
         SourceTracks(connection.container, "camera")
         connection.close()
@@ -216,6 +218,7 @@ def test_a_playlist_is_followed(clip: Path, tmp_path: Path) -> None:
     times = [float(packet.dts * packet.time_base) for packet in packets if packet.dts is not None]
     assert times == sorted(times)
     assert times[-1] - times[0] == pytest.approx(129 / 25, abs=0.1)
+    assert segmented == [True, True]
 
 
 def test_of_a_playlists_variants_only_the_largest_is_fetched(clip: Path, tmp_path: Path) -> None:

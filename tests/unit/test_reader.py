@@ -320,3 +320,20 @@ def test_gathering_does_not_move_the_time_of_chunks(gather_s: float) -> None:
 
     assert len(gathered) == len(at_once) == 4
     assert max(abs(one - other) for one, other in zip(at_once, gathered, strict=True)) <= 40
+
+
+@pytest.mark.parametrize(("segmented", "sessions"), [(True, {1}), (False, {1, 2})])
+def test_segments_that_come_sooner_are_no_jump(*, segmented: bool, sessions: set[int]) -> None:
+    """A playlist is read when it is read: once late by a second and a half, then as soon as it has changed."""
+    line = Line(source=Script())
+
+    def read(number: int) -> float:
+        segment = number // 50
+        return 2 * (segment + 1) + (1.5 if segment < 2 else 0)
+
+    played = Played(arriving(line.time, read))
+    played.segmented = segmented
+    line.source.then(played)
+    line.run()
+
+    assert {each.session for each in line.told.chunks()} == sessions

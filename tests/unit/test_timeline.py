@@ -3,7 +3,7 @@
 import random
 from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import pytest
 from hypothesis import given
@@ -36,8 +36,9 @@ def frames(seconds: float, *, fps: float = 25, rate: float = 1.0, first: float =
 
 
 def run(line: Timeline, packets: Iterable[tuple[float, float]]) -> tuple[list[tuple[Placed, float]], Verdict | None]:
-    """Place a chunk each three seconds of media time until a verdict: with the media time it starts at."""
+    """Place a chunk each three seconds of media time, once it is settled, until a verdict: with its start there."""
     placed: list[tuple[Placed, float]] = []
+    waiting: list[tuple[float, float]] = []
     start = None
     for received, media in packets:
         verdict = line.saw(received, media)
@@ -45,8 +46,11 @@ def run(line: Timeline, packets: Iterable[tuple[float, float]]) -> tuple[list[tu
             return placed, verdict
         start = media if start is None else start
         if media >= start + CHUNK_S - 1e-9:
-            placed.append((line.place(start, media), start))
+            waiting.append((start, media))
             start = media
+        if line.settled:
+            placed += [(line.place(*each), each[0]) for each in waiting]
+            waiting = []
     return placed, None
 
 
@@ -67,6 +71,22 @@ def scrambled(packets: Iterable[tuple[float, float]], most: float, seed: int) ->
     for taken, media in packets:
         received = max(received, taken + chance.uniform(0, most))
         yield received, media
+
+
+def polled(packets: Iterable[tuple[float, float]], segment_s: float, seed: int) -> Iterator[tuple[float, float]]:
+    """As FFmpeg reads a playlist: again a segment later and a little, and where nothing is new half of one later.
+
+    So each segment is found a little older than the one before, up to one that is found as soon as it is complete.
+    """
+    chance = random.Random(seed)
+    asked = chance.uniform(3 * segment_s, 4 * segment_s)
+    for number, segment in groupby(packets, lambda each: each[0] // segment_s):
+        wait = segment_s
+        while asked < (number + 1) * segment_s:
+            asked += wait + chance.uniform(0, 0.12)
+            wait = segment_s / 2
+        for _, media in segment:
+            yield asked, media
 
 
 @given(st.lists(st.tuples(st.floats(0.01, 40), st.floats(-1e6, 1e6)), min_size=1))
@@ -169,6 +189,31 @@ def test_a_jump_ends_the_session_at_once() -> None:
     assert verdict is not None
     assert verdict.reason == "jump"
     assert placed[-1][0].end_ms / 1000 - EPOCH_S < 101
+
+
+@pytest.mark.parametrize("segment_s", [2, 4, 6, 10])
+@pytest.mark.parametrize("seed", range(5))
+def test_when_a_playlist_is_read_is_no_time_of_the_camera(segment_s: float, seed: int) -> None:
+    """A quarter of an hour is one session, named within a segment of when it could be known."""
+    line = Timeline(epoch_s=EPOCH_S, segmented=True)
+
+    placed, verdict = run(line, polled(frames(900, fps=5), segment_s, seed))
+
+    assert verdict is None
+    assert len(placed) >= 299
+    assert all(-1 <= each.start_ms / 1000 - EPOCH_S - (media - 7) <= 4 * segment_s for each, media in placed)
+    assert all(before.end_ms == after.start_ms for (before, _), (after, _) in pairwise(placed))
+
+
+@pytest.mark.parametrize("by_s", [15.0, -15.0], ids=["forward", "back"])
+def test_a_playlist_whose_clock_jumps_ends_the_session(by_s: float) -> None:
+    """By more than segments explain; what went back is believed for a minute, as it may be a slow server."""
+    jumped = ((at, media + by_s if at > 300 else media) for at, media in polled(frames(900, fps=5), 4, 1))
+
+    placed, verdict = run(Timeline(epoch_s=EPOCH_S, segmented=True), jumped)
+
+    assert verdict is not None
+    assert placed[-1][0].end_ms / 1000 - EPOCH_S < 300 + 2 * WINDOW_S
 
 
 @given(st.integers(-10_000, 10_000))
