@@ -2,6 +2,7 @@
 
 import os
 import signal
+import tempfile
 from pathlib import Path
 
 import hypothesis
@@ -19,8 +20,9 @@ hypothesis.settings.load_profile("busy")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # pytest's own name for where its folders are; whoever sets it has chosen already.
-if memory := scratch.in_memory():
-    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
+TEMP_ROOT = "PYTEST_DEBUG_TEMPROOT"
+if TEMP_ROOT not in os.environ and (memory := scratch.in_memory()):
+    os.environ[TEMP_ROOT] = os.environ["TMPDIR"] = tempfile.tempdir = str(memory)
 
 BROWSER = Path(__file__).parent / "browser"
 
@@ -35,7 +37,7 @@ pytest_plugins = [
 
 def pytest_report_header() -> str:
     """What a slow run was slowed by is asked first."""
-    return f"servers' files: {os.environ.get('PYTEST_DEBUG_TEMPROOT', 'on disk; in memory nothing waits for it')}"
+    return f"servers' files: {os.environ.get(TEMP_ROOT, 'on disk, which others may keep waiting')}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
