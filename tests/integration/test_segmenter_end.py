@@ -61,7 +61,7 @@ def test_with_store_and_nats_hanging_it_ends_in_ten_seconds(prepared: PreparedSe
     with segmenter_process(prepared, tmp_path) as process:
         process.save(pulled("hangs", PATTERN, target_s=1))
         process.wait_for_chunks({"hangs": 2})
-        workers = list(children(process.pid))
+        workers = children(process.pid)
         with hanging(prepared.minio, prepared.nats):
             os.kill(process.pid, signal.SIGTERM)
             os.kill(process.pid, signal.SIGTERM)
@@ -85,7 +85,7 @@ def test_a_worker_that_is_starting_ends_too(prepared: PreparedServers, tmp_path:
     """The signal comes before it listens."""
     with segmenter_process(prepared, tmp_path) as process:
         process.save(pulled("starts", PATTERN))
-        workers = eventually("a worker is being started", lambda: list(children(process.pid)), within_s=10)
+        workers = eventually("a worker is being started", lambda: children(process.pid), within_s=10)
 
         os.kill(process.pid, signal.SIGTERM)
         took_s, status = ended(process)
@@ -100,7 +100,7 @@ def test_workers_outlive_their_supervisor_just_long_enough(prepared: PreparedSer
     with segmenter_process(prepared, tmp_path) as process:
         process.save(pulled("orphan", PATTERN, target_s=1))
         process.wait_for_chunks({"orphan": 2})
-        workers = list(children(process.pid))
+        workers = children(process.pid)
 
         os.kill(process.pid, signal.SIGKILL)
 
@@ -134,7 +134,7 @@ def test_what_a_removed_camera_left_is_uploaded_and_its_folder_removed(
 
         process.wait_for_chunks({"former": len(stored) + len(unstored)})
         eventually("its folder is gone", lambda: not (process.spool / "former").exists(), within_s=10)
-        eventually("no worker is left", lambda: not list(children(process.pid)), within_s=10)
+        eventually("no worker is left", lambda: not children(process.pid), within_s=10)
         assert process.cameras() == {}, "it goes on without any"
 
     assert kept

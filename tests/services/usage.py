@@ -1,7 +1,7 @@
 """What processes use, from /proc: CPU, memory, descriptors, threads."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,10 +58,10 @@ def _rolled_up(process: Path, name: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(name))
 
 
-def children(pid: int) -> Iterator[int]:
+def children(pid: int) -> list[int]:
     """What it has started and not waited for yet."""
-    for task in _listed(Path(f"/proc/{pid}/task")):
-        yield from map(int, text_of(task / "children").split())
+    tasks = _listed(Path(f"/proc/{pid}/task"))
+    return [int(each) for task in tasks for each in text_of(task / "children").split()]
 
 
 def text_of(file: Path) -> str:
